@@ -1,0 +1,1 @@
+"""HomePlug GreenPHY management messages: typed objects to and from Ethernet frames."""

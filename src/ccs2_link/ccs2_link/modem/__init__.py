@@ -1,0 +1,1 @@
+"""Modem drivers: thin owners of one way onto the power line each."""
