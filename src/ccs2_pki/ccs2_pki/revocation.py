@@ -1,0 +1,314 @@
+"""Revocation: OCSP responses (RFC 6960) and CRLs (RFC 5280), read and judged without any network.
+
+A response counts only if its signature is the issuer's or a delegated responder's, and only for a
+week ([V2G20-1021], weekly refresh [V2G2-649]). A properly signed "revoked" counts however old it
+is: a certificate does not come back.
+"""
+
+import enum
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from ccs2_pki.certificate import Certificate, PublicKey, digest, key_bits, parse_certificate
+from ccs2_pki.errors import PkiError, malformed
+from ccs2_pki.profiles import OCSP_SIGNING
+
+MAX_OCSP_SIZE = 16384
+MAX_CRL_SIZE = 1 << 20
+MAX_AGE = timedelta(days=7)
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+class RevocationStatus(enum.Enum):
+    """What is known about one certificate."""
+
+    GOOD = 'good'
+    REVOKED = 'revoked'
+    UNKNOWN = 'unknown'
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationFinding:
+    """Status with the reason for it, for people and audit records."""
+
+    status: RevocationStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SingleStatus:
+    """One certificate's part of an OCSP response."""
+
+    hash_algorithm: hashes.HashAlgorithm
+    issuer_name_hash: bytes
+    issuer_key_hash: bytes
+    serial: int
+    status: RevocationStatus
+    this_update: datetime
+    next_update: datetime | None
+
+    def is_about(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Tell whether this is the certificate's status under that issuer."""
+        return self.serial == certificate.serial and self.is_below(issuer)
+
+    def is_below(self, issuer: Certificate) -> bool:
+        """Tell whether the status is about a certificate of that issuer."""
+        return (self.issuer_name_hash == digest(self.hash_algorithm, name_der(issuer))
+                and self.issuer_key_hash == digest(self.hash_algorithm, key_bits(issuer)))
+
+    @property
+    def subject(self) -> tuple[bytes, bytes, int]:
+        """What identifies the certificate, to compare with another status."""
+        return self.issuer_name_hash, self.issuer_key_hash, self.serial
+
+
+@dataclass(frozen=True, slots=True)
+class OcspResponse:
+    """A successful OCSP response, completely read."""
+
+    der: bytes = field(repr=False)
+    singles: tuple[SingleStatus, ...]
+    responders: tuple[Certificate, ...] = field(repr=False)
+    signed_bytes: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    hash_algorithm: hashes.HashAlgorithm | None = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER encoding, hexadecimal: the response's id in the store."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def expires(self) -> datetime:
+        """Moment from which "good" counts no more."""
+        return min(_end(single) for single in self.singles)
+
+    @property
+    def this_update(self) -> datetime:
+        """Moment of the oldest status in it."""
+        return min(single.this_update for single in self.singles)
+
+    @property
+    def says_revoked(self) -> bool:
+        """Tell whether a certificate is revoked by it."""
+        return any(single.status is RevocationStatus.REVOKED for single in self.singles)
+
+    def is_signed_for(self, issuer: Certificate, now: datetime) -> bool:
+        """Tell whether the issuer, or a responder it appointed, made the signature."""
+        if self._signed_by(issuer.public_key):
+            return True
+        return any(self._signed_by(responder.public_key) for responder in self.responders
+                   if responder.extended_key_usage is not None
+                   and OCSP_SIGNING in responder.extended_key_usage
+                   and responder.not_before <= now <= responder.not_after
+                   and issuer.has_signed(responder))
+
+    def _signed_by(self, key: PublicKey) -> bool:
+        try:
+            if isinstance(key, ec.EllipticCurvePublicKey):
+                if self.hash_algorithm is None:
+                    return False
+                key.verify(self.signature, self.signed_bytes, ec.ECDSA(self.hash_algorithm))
+            else:
+                key.verify(self.signature, self.signed_bytes)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """A certificate revocation list, completely read."""
+
+    der: bytes = field(repr=False)
+    issuer: str
+    this_update: datetime
+    next_update: datetime | None
+    revoked: frozenset[int] = field(repr=False)
+    usable: bool
+    """False with a critical extension (a partial or indirect list): it then proves nothing good."""
+    source: x509.CertificateRevocationList = field(repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER encoding, hexadecimal: the list's id in the store."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def expires(self) -> datetime:
+        """Moment from which absence from the list counts no more."""
+        return self.next_update or self.this_update + MAX_AGE
+
+    def is_named_after(self, issuer: Certificate) -> bool:
+        """Tell whether the list carries the issuer's name."""
+        return bool(self.source.issuer == issuer.source.subject)
+
+    def is_signed_by(self, issuer: Certificate) -> bool:
+        """Tell whether the issuer made the signature and may sign lists."""
+        if issuer.key_usage is not None and 'crl_sign' not in issuer.key_usage:
+            return False
+        try:
+            return self.source.is_signature_valid(issuer.public_key)
+        except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+            return False
+
+
+def parse_ocsp(der: bytes) -> OcspResponse:
+    """Read one OCSP response; raises PkiError (MALFORMED) unless it is a successful one."""
+    if len(der) > MAX_OCSP_SIZE:
+        raise malformed(f'OCSP response of {len(der)} octets, at most {MAX_OCSP_SIZE}')
+    try:
+        response = ocsp.load_der_ocsp_response(der)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            raise malformed(f'OCSP responder answered {response.response_status.name}')
+        singles = tuple(_single(single) for single in response.responses)
+        if not singles:
+            raise malformed('OCSP response about no certificate')
+        return OcspResponse(
+            der=bytes(der), singles=singles,
+            responders=_responders(response.certificates),
+            signed_bytes=response.tbs_response_bytes, signature=response.signature,
+            hash_algorithm=response.signature_hash_algorithm)
+    except PkiError:
+        raise
+    except Exception as error:
+        raise malformed(f'not an OCSP response: {type(error).__name__}') from None
+
+
+def _responders(certificates: Sequence[x509.Certificate]) -> tuple[Certificate, ...]:
+    return tuple(parse_certificate(c.public_bytes(Encoding.DER)) for c in certificates[:4])
+
+
+_OCSP_STATUS = {ocsp.OCSPCertStatus.GOOD: RevocationStatus.GOOD,
+                ocsp.OCSPCertStatus.REVOKED: RevocationStatus.REVOKED,
+                ocsp.OCSPCertStatus.UNKNOWN: RevocationStatus.UNKNOWN}
+
+
+def _single(single: ocsp.OCSPSingleResponse) -> SingleStatus:
+    return SingleStatus(single.hash_algorithm, single.issuer_name_hash, single.issuer_key_hash,
+                        single.serial_number, _OCSP_STATUS[single.certificate_status],
+                        single.this_update_utc, single.next_update_utc)
+
+
+def parse_crl(der: bytes) -> Crl:
+    """Read one CRL; raises PkiError (MALFORMED) and nothing else."""
+    if len(der) > MAX_CRL_SIZE:
+        raise malformed(f'CRL of {len(der)} octets, at most {MAX_CRL_SIZE}')
+    try:
+        crl = x509.load_der_x509_crl(der)
+        return Crl(der=bytes(der), issuer=crl.issuer.rfc4514_string(),
+                   this_update=crl.last_update_utc, next_update=crl.next_update_utc,
+                   revoked=frozenset(entry.serial_number for entry in crl),
+                   usable=not any(extension.critical for extension in crl.extensions), source=crl)
+    except Exception as error:
+        raise malformed(f'not a CRL: {type(error).__name__}') from None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationData:
+    """All revocation data at hand."""
+
+    responses: tuple[OcspResponse, ...] = ()
+    crls: tuple[Crl, ...] = ()
+
+    def finding(self, certificate: Certificate, issuer: Certificate,
+                now: datetime) -> RevocationFinding:
+        """Judge one certificate; ``issuer`` must be its verified issuer."""
+        findings = [*self._by_ocsp(certificate, issuer, now),
+                    *self._by_crl(certificate, issuer, now)]
+        for status in (RevocationStatus.REVOKED, RevocationStatus.GOOD, RevocationStatus.UNKNOWN):
+            for found in findings:
+                if found.status is status:
+                    return found
+        return RevocationFinding(RevocationStatus.UNKNOWN, 'no revocation data')
+
+    def staple(self, certificate: Certificate, issuer: Certificate, now: datetime) -> bytes | None:
+        """Return the newest OCSP response that shows the certificate good, None without one."""
+        good = [(single.this_update, response.der) for response, single
+                in self._singles(certificate, issuer)
+                if _judge(response, single, issuer, now).status is RevocationStatus.GOOD]
+        return max(good)[1] if good else None
+
+    def _singles(self, certificate: Certificate,
+                 issuer: Certificate) -> Iterable[tuple[OcspResponse, SingleStatus]]:
+        return ((response, single) for response in self.responses for single in response.singles
+                if single.is_about(certificate, issuer))
+
+    def _by_ocsp(self, certificate: Certificate, issuer: Certificate,
+                 now: datetime) -> Iterable[RevocationFinding]:
+        return (_judge(response, single, issuer, now)
+                for response, single in self._singles(certificate, issuer))
+
+    def _by_crl(self, certificate: Certificate, issuer: Certificate,
+                now: datetime) -> Iterable[RevocationFinding]:
+        for crl in self.crls:
+            if not crl.is_named_after(issuer):
+                continue
+            if not crl.is_signed_by(issuer):
+                yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL has a wrong signature')
+            elif certificate.serial in crl.revoked:
+                yield RevocationFinding(RevocationStatus.REVOKED, 'CRL lists it')
+            elif not crl.usable:
+                yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is partial')
+            elif not crl.this_update - CLOCK_SKEW <= now <= crl.expires:
+                yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is not of this time')
+            else:
+                yield RevocationFinding(RevocationStatus.GOOD, 'CRL does not list it')
+
+
+NO_REVOCATION_DATA = RevocationData()
+
+
+def _end(single: SingleStatus) -> datetime:
+    oldest = single.this_update + MAX_AGE
+    return oldest if single.next_update is None else min(oldest, single.next_update)
+
+
+def _judge(response: OcspResponse, single: SingleStatus, issuer: Certificate,
+           now: datetime) -> RevocationFinding:
+    if not response.is_signed_for(issuer, now):
+        return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP response has a wrong signer')
+    if single.status is RevocationStatus.REVOKED:
+        return RevocationFinding(RevocationStatus.REVOKED, 'OCSP says revoked')
+    if single.status is RevocationStatus.UNKNOWN:
+        return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP responder does not know it')
+    if not single.this_update - CLOCK_SKEW <= now <= _end(single):
+        return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP response is not of this time')
+    return RevocationFinding(RevocationStatus.GOOD, 'OCSP says good')
+
+
+def name_der(certificate: Certificate) -> bytes:
+    """Return the subject's DER encoding, which OCSP and RFC 6066 use."""
+    return certificate.source.subject.public_bytes()
+
+
+def ocsp_request(certificate: Certificate, issuer: Certificate) -> bytes:
+    """Return an OCSP request for one certificate, DER, with SHA-256 hashes.
+
+    Raises PkiError (MALFORMED) if the issuer is another.
+    """
+    if not issuer.has_signed(certificate):
+        raise malformed(f'{issuer.subject} did not issue {certificate.subject}')
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.source, issuer.source,
+                                                        hashes.SHA256())
+    return builder.build().public_bytes(Encoding.DER)
+
+
+def ocsp_hash_data(certificate: Certificate, issuer: Certificate) -> dict[str, str]:
+    """Return what OCPP asks for to query a certificate's status (OCSPRequestData)."""
+    return {
+        'hashAlgorithm': 'SHA256',
+        'issuerNameHash': digest(hashes.SHA256(), name_der(issuer)).hex(),
+        'issuerKeyHash': digest(hashes.SHA256(), key_bits(issuer)).hex(),
+        'serialNumber': f'{certificate.serial:x}',
+        'responderURL': certificate.ocsp_urls[0] if certificate.ocsp_urls else '',
+    }
