@@ -105,7 +105,14 @@ class Changed:
     message: str
 
 
-Output = Send | ResetModem | Changed
+@dataclass(frozen=True, slots=True)
+class SwitchReady:
+    """Only from a car: switch S2. True is pilot state C, False is B (a BCB toggle has both)."""
+
+    ready: bool
+
+
+Output = Send | ResetModem | Changed | SwitchReady
 
 
 class LinkCore(Protocol):
