@@ -1019,3 +1019,6 @@ class V2GMessage(Element):
 
     header: MessageHeader = element('Header', 'session identifier, notification and signature')
     body: BodyElement | None = flattened(Body, 'Body', 'the message itself')
+
+
+NAMESPACES = (MSG_DEF, MSG_HEADER, MSG_BODY, MSG_DATA_TYPES, xmldsig.XMLDSIG)

@@ -50,3 +50,6 @@ class SupportedAppProtocolReq(Element):
 
     app_protocol: list[AppProtocol] = elements(
         'AppProtocol', 'protocols the car speaks, in any order', at_most=20)
+
+
+NAMESPACES = (APP_PROTOCOL,)

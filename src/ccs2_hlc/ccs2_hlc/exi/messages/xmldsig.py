@@ -227,3 +227,5 @@ class SignatureProperties(Element):
 
     id: Identifier | None = attribute('Id', 'identifier of the element')
     signature_property: list[SignatureProperty] = elements(SignatureProperty, 'properties')
+
+NAMESPACES = (XMLDSIG,)
