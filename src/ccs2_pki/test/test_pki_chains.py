@@ -1,0 +1,234 @@
+"""Chain checks: every right certificate is accepted, every wrong one gives its own result."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pki_lab import NAMES, NOW, hierarchy, revocation, wrong_chains
+
+from ccs2_pki.chains import (
+    ChainPolicy,
+    ChainResult,
+    RevocationPolicy,
+    anchors_for,
+    check_chain,
+    check_der_chain,
+    contract_verdict,
+)
+from ccs2_pki.errors import ErrorCode
+from ccs2_pki.lab.hierarchy import LEAFS
+from ccs2_pki.lab.issuing import crl, issue, ocsp_response
+from ccs2_pki.profiles import ISO2, ISO20, ISO20_INTEROPERABILITY, Role, RootKind
+from ccs2_pki.revocation import (
+    RevocationData,
+    RevocationStatus,
+    ocsp_hash_data,
+    ocsp_request,
+    parse_crl,
+    parse_ocsp,
+)
+
+RIGHT = [(name, leaf) for name in NAMES for leaf in LEAFS if leaf in hierarchy(name).issued]
+WRONG = [pytest.param(name, wrong, id=f'{name}-{wrong.role.value}-{wrong.name}')
+         for name in NAMES for wrong in wrong_chains(name)]
+
+
+def verdict(name, leaf, **changes):
+    lab = hierarchy(name)
+    role = LEAFS[leaf]
+    arguments = {'now': NOW, 'revocation': revocation(name)} | changes
+    return check_chain(lab.issued[leaf].chain, anchors_for(role, lab.roots()),
+                       lab.generation.profile, role, **arguments)
+
+
+@pytest.mark.parametrize(('name', 'leaf'), RIGHT)
+def test_right_chains_are_accepted(name, leaf):
+    result = verdict(name, leaf)
+    assert result.result is ChainResult.OK
+    assert result.path == hierarchy(name).issued[leaf].chain
+    assert result.anchor == hierarchy(name).issued[leaf].root.certificate
+
+
+@pytest.mark.parametrize(('name', 'wrong'), WRONG)
+def test_each_wrong_chain_gives_its_own_result(name, wrong):
+    lab = hierarchy(name)
+    anchors = anchors_for(wrong.role, lab.roots())
+    if wrong.extra_root:
+        anchors.append(wrong.extra_root.certificate)
+    data = RevocationData(tuple(parse_ocsp(der) for der in wrong.ocsp))
+    result = check_der_chain(wrong.chain, anchors, lab.generation.profile, wrong.role, NOW,
+                             revocation=data)
+    assert result.result is wrong.expected
+    assert not result.accepted
+    assert result.message
+
+
+def test_the_wrong_ones_cover_every_refusal():
+    produced = {wrong.expected for name in NAMES for wrong in wrong_chains(name)}
+    elsewhere = {ChainResult.OK, ChainResult.OK_EXPIRES_SOON, ChainResult.TIME_NOT_TRUSTED,
+                 ChainResult.MIXED_ALGORITHMS, ChainResult.REVOCATION_UNKNOWN}
+    assert produced | elsewhere == set(ChainResult)
+
+
+def test_without_a_trusted_time_nothing_is_accepted():
+    assert verdict('iso2', 'contract', now=None).result is ChainResult.TIME_NOT_TRUSTED
+    assert contract_verdict([], hierarchy('iso2').roots(), None).result \
+        is ChainResult.TIME_NOT_TRUSTED
+    assert ChainResult.TIME_NOT_TRUSTED.error_code is ErrorCode.TIME_NOT_TRUSTED
+
+
+def test_validity_ends_to_the_second():
+    leaf = hierarchy('iso2').issued['secc'].certificate
+    for moment, expected in (
+            (leaf.not_after, ChainResult.OK_EXPIRES_SOON),
+            (leaf.not_after + timedelta(seconds=1), ChainResult.LEAF_EXPIRED),
+            (leaf.not_before, ChainResult.OK),
+            (leaf.not_before - timedelta(seconds=1), ChainResult.LEAF_NOT_YET_VALID)):
+        assert verdict('iso2', 'secc', now=moment).result is expected
+
+
+def test_a_leaf_that_expires_soon_is_told():
+    policy = ChainPolicy(expires_soon=timedelta(days=60))
+    assert verdict('iso2', 'secc', policy=policy).result is ChainResult.OK_EXPIRES_SOON
+    assert verdict('iso2', 'contract', policy=policy).result is ChainResult.OK
+
+
+def test_the_root_may_close_the_chain_and_what_follows_it_is_ignored():
+    lab = hierarchy('iso2')
+    leaf = lab.issued['contract']
+    for tail in ((leaf.root.certificate,),):
+        result = check_chain((*leaf.chain, *tail), [leaf.root.certificate], ISO2, Role.CONTRACT,
+                             NOW)
+        assert result.result is ChainResult.OK
+        assert result.path == leaf.chain
+
+
+def test_a_sub_ca_may_be_the_anchor():
+    leaf = hierarchy('iso2').issued['contract']
+    result = check_chain(leaf.chain, [leaf.chain[1]], ISO2, Role.CONTRACT, NOW)
+    assert result.result is ChainResult.OK
+    assert result.path == leaf.chain[:1]
+
+
+def test_a_leaf_cannot_anchor_itself():
+    leaf = hierarchy('iso2').issued['contract']
+    result = check_chain(leaf.chain[:1], leaf.chain[:1], ISO2, Role.CONTRACT, NOW)
+    assert result.result is ChainResult.NO_ANCHOR
+
+
+def test_vehicles_are_never_anchored_in_the_mo_root():
+    lab = hierarchy('iso20')
+    kinds = {kind for kind in RootKind
+             for root in lab.roots()[kind] if root in anchors_for(Role.VEHICLE, lab.roots())}
+    assert RootKind.MO not in kinds
+    assert kinds == {RootKind.OEM, RootKind.V2G, RootKind.CPS}  # the CPS root is the V2G root here
+
+
+def test_iso20_refuses_iso2_certificates_but_for_interoperability_tests():
+    lab = hierarchy('iso2')
+    leaf = lab.issued['secc']
+    assert check_chain(leaf.chain, lab.roots()[RootKind.V2G], ISO20, Role.SECC,
+                       NOW).result is ChainResult.WRONG_KEY_ALGORITHM
+    assert check_chain(leaf.chain, lab.roots()[RootKind.V2G], ISO20_INTEROPERABILITY, Role.SECC,
+                       NOW).result is ChainResult.OK
+    provisioning = lab.issued['oem_provisioning']
+    assert check_chain(provisioning.chain, lab.roots()[RootKind.OEM], ISO20_INTEROPERABILITY,
+                       Role.VEHICLE, NOW).result is ChainResult.OK
+
+
+def test_iso2_has_no_vehicle_certificates():
+    lab = hierarchy('iso2')
+    assert check_chain(lab.issued['oem_provisioning'].chain, lab.roots()[RootKind.OEM], ISO2,
+                       Role.VEHICLE, NOW).result is ChainResult.LEAF_SUBJECT
+
+
+def test_mixed_algorithms_are_refused():
+    lab = hierarchy('iso20')
+    other = hierarchy('iso20-ed448')
+    leaf = issue(other.plans['contract'], lab.issued['mo_sub2'], other.generation.algorithm, NOW)
+    assert check_chain(leaf.chain, lab.roots()[RootKind.MO], ISO20, Role.CONTRACT,
+                       NOW).result is ChainResult.MIXED_ALGORITHMS
+
+
+def test_revocation_policy():
+    required = ChainPolicy(RevocationPolicy.REQUIRED)
+    assert verdict('iso2', 'contract', policy=required).result is ChainResult.OK
+    assert verdict('iso2', 'cps', policy=required).result is ChainResult.REVOCATION_UNKNOWN
+    nothing = RevocationData()
+    found = verdict('iso2', 'contract', revocation=nothing)
+    assert found.result is ChainResult.OK
+    assert [f.status for f in found.revocation] == [RevocationStatus.UNKNOWN] * 3
+    assert verdict('iso2', 'contract', revocation=nothing,
+                   policy=required).result is ChainResult.REVOCATION_UNKNOWN
+
+
+def status_of(subject, *responses, crls=(), now=NOW):
+    data = RevocationData(tuple(parse_ocsp(r) for r in responses),
+                          tuple(parse_crl(c) for c in crls))
+    return data.finding(subject.certificate, subject.issuer.certificate, now).status
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_ocsp_counts_only_from_the_right_signer_and_for_a_week(name):
+    lab = hierarchy(name)
+    contract, responder = lab.issued['contract'], lab.issued['cpo_responder']
+    good = ocsp_response(contract, NOW)
+    assert status_of(contract, good) is RevocationStatus.GOOD
+    assert status_of(contract, good, now=NOW + timedelta(days=7)) is RevocationStatus.UNKNOWN
+    assert status_of(contract, good, now=NOW - timedelta(days=1)) is RevocationStatus.UNKNOWN
+    foreign = ocsp_response(contract, NOW, responder=responder)
+    assert status_of(contract, foreign) is RevocationStatus.UNKNOWN
+    forged = ocsp_response(contract, NOW, revoked=True, responder=lab.issued['cps'])
+    assert status_of(contract, forged) is RevocationStatus.UNKNOWN
+    secc = lab.issued['secc']
+    assert status_of(secc, ocsp_response(secc, NOW, responder=responder)) is RevocationStatus.GOOD
+    # A leaf of the same issuer without the OCSP signing usage is no responder.
+    assert status_of(secc, ocsp_response(secc, NOW, responder=secc)) is RevocationStatus.UNKNOWN
+
+
+def test_revoked_counts_however_old_and_beats_good():
+    contract = hierarchy('iso2').issued['contract']
+    good = ocsp_response(contract, NOW)
+    old = ocsp_response(contract, NOW, revoked=True, age=timedelta(days=400))
+    assert status_of(contract, good, old) is RevocationStatus.REVOKED
+    assert status_of(contract, old, good) is RevocationStatus.REVOKED
+
+
+def test_crl():
+    lab = hierarchy('iso2')
+    contract, issuer = lab.issued['contract'], lab.issued['mo_sub2']
+    assert status_of(contract, crls=[crl(issuer, [], NOW)]) is RevocationStatus.GOOD
+    assert status_of(contract, crls=[crl(issuer, [contract], NOW)]) is RevocationStatus.REVOKED
+    assert status_of(contract, crls=[crl(issuer, [], NOW)],
+                     now=NOW + timedelta(days=8)) is RevocationStatus.UNKNOWN
+    assert status_of(contract, crls=[crl(lab.issued['mo_sub1'], [contract], NOW)]) \
+        is RevocationStatus.UNKNOWN
+    impostor = issue(lab.plans['mo_sub2'], lab.issued['mo_sub1'], lab.generation.algorithm, NOW)
+    assert status_of(contract, crls=[crl(impostor, [contract], NOW)]) is RevocationStatus.UNKNOWN
+    no_crl = replace(lab.plans['mo_sub2'], key_usage=frozenset({'key_cert_sign'}))
+    weak = issue(no_crl, lab.issued['mo_sub1'], lab.generation.algorithm, NOW)
+    leaf = issue(lab.plans['contract'], weak, lab.generation.algorithm, NOW)
+    assert status_of(leaf, crls=[crl(weak, [leaf], NOW)]) is RevocationStatus.UNKNOWN
+
+
+def test_staple_is_the_newest_good_response():
+    contract = hierarchy('iso2').issued['contract']
+    older = parse_ocsp(ocsp_response(contract, NOW, age=timedelta(days=2)))
+    newer = parse_ocsp(ocsp_response(contract, NOW))
+    data = RevocationData((newer, older))
+    pair = contract.certificate, contract.issuer.certificate
+    assert data.staple(*pair, NOW) == newer.der
+    assert data.staple(*pair, NOW + timedelta(days=8)) is None
+
+
+def test_ocsp_request_names_the_certificate():
+    from cryptography.x509 import ocsp
+
+    contract = hierarchy('iso2').issued['contract']
+    pair = contract.certificate, contract.issuer.certificate
+    request = ocsp.load_der_ocsp_request(ocsp_request(*pair))
+    data = ocsp_hash_data(*pair)
+    assert request.serial_number == contract.certificate.serial == int(data['serialNumber'], 16)
+    assert request.issuer_key_hash.hex() == data['issuerKeyHash']
+    assert request.issuer_name_hash.hex() == data['issuerNameHash']
+    assert data['responderURL'] == 'http://ocsp.example.org/mo_sub2'
