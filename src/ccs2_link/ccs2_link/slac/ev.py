@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccs2_link.homeplug.frame import Frame
-from ccs2_link.homeplug.keys import Nmk, nid_of
+from ccs2_link.homeplug.keys import Nmk
 from ccs2_link.homeplug.layout import Message
 from ccs2_link.homeplug.messages import (
     BROADCAST,
@@ -409,13 +409,12 @@ class EvSlac(SlacCore):
             and source == self._chosen == message.evse_mac
             and message.pev_mac == self._mac
             and message.run_id == self._run_id
-            and message.nid == nid_of(message.nmk)
         )
         if right:
             self._due = math.inf
             self._nid = message.nid
             self._enter(Phase.KEYING, 'sets the key of the station')
-            self._local.set_key(now, message.nmk)
+            self._local.set_key(now, message.nmk, message.nid)
         return right
 
     # What follows from modem and time.

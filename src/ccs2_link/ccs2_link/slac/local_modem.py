@@ -60,6 +60,7 @@ class LocalModem:
         self._send = send
         self._random = random
         self._nmk: Nmk | None = None
+        self._nid = b''
         self._nonce = b''
         self._attempts = 0
         self._key_due = math.inf
@@ -69,9 +70,13 @@ class LocalModem:
         self._down_answers = 0
         self._heard = -math.inf
 
-    def set_key(self, now: float, nmk: Nmk) -> None:
-        """Start to give the modem this key; `key` tells what becomes of it."""
+    def set_key(self, now: float, nmk: Nmk, nid: bytes | None = None) -> None:
+        """Start to give the modem this key; `key` tells what becomes of it.
+
+        Stations exist that do not derive the network's identifier `nid` from the key.
+        """
         self._nmk = nmk
+        self._nid = nid or nid_of(nmk)
         self._attempts = 0
         self.key = Key.PENDING
         self._try_key(now)
@@ -151,7 +156,7 @@ class LocalModem:
         self._nonce = self._random(4)
         self._send(
             LOCAL_MODEM,
-            CmSetKeyReq(my_nonce=self._nonce, nid=nid_of(self._nmk), new_key=self._nmk),
+            CmSetKeyReq(my_nonce=self._nonce, nid=self._nid, new_key=self._nmk),
         )
 
     def _on_set_key(self, now: float, source: bytes, answer: CmSetKeyCnf) -> bool:
