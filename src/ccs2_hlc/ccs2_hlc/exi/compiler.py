@@ -15,13 +15,24 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from .declare import Content, Declaration, Element, Field, Integer, Namespace, Octets, Text
+from .declare import (
+    Content,
+    Declaration,
+    Element,
+    Field,
+    Integer,
+    Namespace,
+    Octets,
+    Text,
+    stand_ins,
+)
 from .declare import declaration as declaration_of
 
 #: Wider ranges of integers are written with as many octets as the number needs.
@@ -80,9 +91,12 @@ class Production:
     one_of_several: bool = False
     #: The element is the abstract head of a substitution group.
     abstract: bool = False
-    #: State after this production, and as long as fewer than ``limit`` were taken in a row.
+    #: State after this production; ``again`` from ``needed`` elements in a row on, as long as
+    #: they are fewer than ``limit``; ``more`` as long as they are fewer than ``needed``.
     next: int = NONE
     again: int = NONE
+    more: int = NONE
+    needed: int = 0
     limit: int = 1
     #: Identity of the particle whose repetitions are counted.
     particle: int = NONE
@@ -147,7 +161,7 @@ def annotations(cls: type[Element]) -> dict[str, Any]:
     """Return the annotations of all fields of a declared class, inherited ones included."""
     merged: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        merged.update(base.__dict__.get('__annotations__', {}))
+        merged.update(inspect.get_annotations(base))
     return merged
 
 
@@ -186,12 +200,6 @@ class _Compiler:
         self._types: dict[tuple[type[Element], bool], int] = {}
         self._qnames: dict[tuple[str, str], int] = {}
         self._particles = 0
-        self._members: dict[type[Element], list[type[Element]]] = {}
-        for cls in self.classes():
-            head = declaration_of(cls).head
-            while head is not None:
-                self._members.setdefault(head, []).append(cls)
-                head = declaration_of(head).head
 
     def classes(self) -> Iterator[type[Element]]:
         for namespace in self.namespaces:
@@ -279,6 +287,7 @@ class _Compiler:
                 production.next = after
                 production.particle = self._particles
                 production.limit = NONE if high is None else high
+                production.needed = low
             self._particles += 1
             if spec.group and spec.group.open:
                 once.append(foreign)
@@ -286,9 +295,11 @@ class _Compiler:
             optional = self.merge(once, follow)
             if high != 1:
                 again = self.state(optional)
+                more = self.state(once + text) if low > 1 else NONE
                 for production in once:
                     if production.kind is Kind.ELEMENT:
                         production.again = again
+                        production.more = more
             follow = optional if low == 0 else once + (text if low else [])
         return follow
 
@@ -327,7 +338,9 @@ class _Compiler:
             else:
                 made.value = self.value(item)
             return [made]
-        alternatives = [spec.name, *self._members.get(spec.name, ())]
+        alternatives = [spec.name, *(
+            cls for cls in stand_ins(spec.name)
+            if declaration_of(cls).namespace in self.namespaces)]
         result = []
         for cls in alternatives:
             declared = declaration_of(cls)

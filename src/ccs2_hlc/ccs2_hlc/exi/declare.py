@@ -31,10 +31,36 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 __all__ = [
-    'AnyURI', 'Byte', 'Content', 'Element', 'Group', 'Identifier', 'Int', 'Integer', 'Long',
-    'Namespace', 'Octets', 'Short', 'String', 'Text', 'UnsignedByte', 'UnsignedInt',
-    'UnsignedLong', 'UnsignedShort', 'any_number', 'any_of', 'at_most_one_of', 'attribute',
-    'content', 'declaration', 'declared', 'element', 'elements', 'flattened', 'one_of', 'optional',
+    'AnyURI',
+    'Byte',
+    'Content',
+    'Element',
+    'ElementID',
+    'Group',
+    'Int',
+    'Integer',
+    'Long',
+    'Namespace',
+    'Octets',
+    'Short',
+    'String',
+    'Text',
+    'UnsignedByte',
+    'UnsignedInt',
+    'UnsignedLong',
+    'UnsignedShort',
+    'any_number',
+    'any_of',
+    'at_most_one_of',
+    'attribute',
+    'content',
+    'declaration',
+    'declared',
+    'element',
+    'elements',
+    'flattened',
+    'one_of',
+    'optional',
     'required_attribute',
 ]
 
@@ -79,7 +105,7 @@ UnsignedInt = Annotated[int, Integer(0, 0xFFFF_FFFF)]
 UnsignedLong = Annotated[int, Integer(0, 0xFFFF_FFFF_FFFF_FFFF)]
 String = Annotated[str, Text()]
 AnyURI = Annotated[str, Text()]
-Identifier = Annotated[str, Text(pattern=_NCNAME)]
+ElementID = Annotated[str, Text(pattern=_NCNAME)]
 
 
 class Namespace:
@@ -158,12 +184,14 @@ def optional(name: str | type[Element], doc: str) -> Any:
     return _field(Field('element', name, doc, low=0), default=None)
 
 
-def elements(name: str | type[Element], doc: str, at_most: int | None = None) -> Any:
-    """Declare a list of 1 to ``at_most`` elements (``None``: any number)."""
-    return _field(Field('element', name, doc, high=at_most))
+def elements(
+    name: str | type[Element], doc: str, *, at_least: int = 1, at_most: int | None = None,
+) -> Any:
+    """Declare a list of ``at_least`` to ``at_most`` elements (``None``: any number)."""
+    return _field(Field('element', name, doc, low=at_least, high=at_most))
 
 
-def any_number(name: str | type[Element], doc: str, at_most: int | None = None) -> Any:
+def any_number(name: str | type[Element], doc: str, *, at_most: int | None = None) -> Any:
     """Declare a list of 0 to ``at_most`` elements (``None``: any number)."""
     return _field(Field('element', name, doc, low=0, high=at_most), default_factory=list)
 
@@ -242,6 +270,7 @@ class Declaration:
 
 
 _declarations: dict[type[Element], Declaration] = {}
+_stand_ins: dict[type[Element], list[type[Element]]] = {}
 _T = TypeVar('_T', bound=type[Element])
 
 
@@ -275,6 +304,10 @@ def declared(
             if item.name not in known)
         _declarations[made] = Declaration(namespace, element, head, abstract, content, fields)
         namespace.classes.append(made)
+        above = head
+        while above is not None:
+            _stand_ins.setdefault(above, []).append(made)
+            above = _declarations[above].head
         return made
 
     return declare
@@ -286,6 +319,11 @@ def declaration(cls: type[Element]) -> Declaration:
         return _declarations[cls]
     except KeyError:
         raise TypeError(f'{cls!r} is not a declared message type') from None
+
+
+def stand_ins(head: type[Element]) -> tuple[type[Element], ...]:
+    """Return the classes declared so far whose elements may stand in for that of ``head``."""
+    return tuple(_stand_ins.get(head, ()))
 
 
 def field_names(cls: type[Element]) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ cdef struct Production:
     int value
     int next
     int again
+    int more
+    int needed
     int limit
     int particle
     int qname
@@ -452,6 +454,13 @@ cdef int write_value(Writer *writer, const Value *value, object item) except -1:
     return 0
 
 
+cdef inline int following(const Production *production, int taken) noexcept:
+    """Return the state after ``taken`` elements of a repeated particle."""
+    if taken == production.limit:
+        return production.next
+    return production.more if taken < production.needed else production.again
+
+
 cdef inline PyObject **slot_of(object owner, Py_ssize_t offset) noexcept:
     return <PyObject **>(<char *><PyObject *>owner + offset)
 
@@ -534,13 +543,15 @@ cdef class Grammar:
                 made.value = spec.value
                 made.next = spec.next
                 made.again = spec.again
+                made.more = spec.more
+                made.needed = spec.needed
                 made.limit = spec.limit
                 made.particle = spec.particle
                 made.qname = spec.qname
                 made.many = spec.many
                 made.one_of_several = spec.one_of_several
                 made.abstract = spec.abstract
-                made.name = <PyObject *>spec.name
+                made.name = <PyObject *>spec.name if spec.name else NULL
                 filled += 1
         return 0
 
@@ -721,7 +732,7 @@ cdef class Grammar:
                     particle = production.particle
                     taken = 0
                 taken += 1
-                current = production.next if taken == production.limit else production.again
+                current = following(production, taken)
         if reader.trace != NULL:
             reader.depth -= 1
             note(reader, start, 'EE', code)
@@ -843,7 +854,7 @@ cdef class Grammar:
                     particle = production.particle
                     taken = 0
                 taken += 1
-                current = production.next if taken == production.limit else production.again
+                current = following(production, taken)
 
     cdef PyObject *slot_value(
             self, Writer *writer, const Type *kind, object owner, int slot) except NULL:

@@ -1,9 +1,10 @@
 """Messages to JSON-able dicts and back, with the standard's names as keys.
 
 An element is ``{name: value}``.  Attributes are keys that start with ``@``; the content of an
-element that also has attributes is under ``$`` if it has any; an element that may occur more than once is
-always a list.  Octets are upper-case hexadecimal, enumerations their text.  Absent values have no
-key.  A substitution group appears under the name of the element that is really sent.
+element that also has attributes is under ``$`` if it has any; an element that may occur more
+than once is always a list.  Octets are upper-case hexadecimal, enumerations their text.
+Absent values have no key.  A substitution group appears under the name of the element that is
+really sent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .compiler import annotations, is_complex, item_of
-from .declare import Element, Field, declaration
-from .schemas import grammar, schema_of_class
+from .declare import Element, Field, declaration, stand_ins
+from .schemas import grammar, namespaces
 
 _Convert = Callable[[Any], Any]
 
@@ -61,7 +62,7 @@ def element_to_json(element: Element) -> Any:
         value = getattr(element, key.field)
         if key.flat is not None:
             result[key.name] = {} if value is None else to_json(value)
-        elif value is None or key.many and not value:
+        elif value is None or (key.many and not value):
             continue
         elif not key.substituted:
             result[key.name] = (
@@ -178,25 +179,11 @@ def _name(spec: Field) -> str:
     return {'attribute': f'@{spec.name}', 'content': '$'}.get(spec.kind, spec.name)
 
 
-@functools.cache
-def _targets(key: _Key) -> tuple[tuple[str, type[Element] | None], ...]:
+def _targets(key: _Key) -> list[tuple[str, type[Element] | None]]:
     """Return the names under which the field may appear, with the class behind each."""
     if not key.substituted or key.cls is None:
-        return ((key.name, key.cls),)
-    return tuple((declaration(cls).element or '', cls) for cls in _family(key.cls))
-
-
-def _family(head: type[Element]) -> list[type[Element]]:
-    """Return ``head`` and all classes that may stand in for it, of whatever schema."""
-    family = [head]
-    for cls in head.__subclasses__():
-        family += _family(cls)
-    return [cls for cls in family if cls is head or _stands_in(cls, head)]
-
-
-def _stands_in(cls: type[Element], head: type[Element]) -> bool:
-    above = declaration(cls).head
-    return above is not None and (above is head or _stands_in(above, head))
+        return [(key.name, key.cls)]
+    return [(declaration(cls).element or '', cls) for cls in (key.cls, *stand_ins(key.cls))]
 
 
 def _as_dict(value: Any, path: str) -> dict[str, Any]:
@@ -211,13 +198,9 @@ def _one_root(value: dict[str, Any]) -> Any:
 
 @functools.cache
 def _root_class(schema: str, name: str) -> type[Element]:
-    from .schemas import namespaces
-
     for namespace in namespaces(schema):
         for cls in namespace.classes:
             if declaration(cls).element == name:
                 return cls
     raise ValueError(f'{schema} has no message {name!r}')
 
-
-__all__ = ['element_from_json', 'element_to_json', 'from_json', 'schema_of_class', 'to_json']

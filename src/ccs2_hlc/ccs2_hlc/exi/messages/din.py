@@ -9,9 +9,28 @@ from enum import Enum
 from typing import Annotated, Self
 
 from ..declare import (
-    Byte, Element, Identifier, Int, Integer, Long, Namespace, Octets, Short, String, Text,
-    UnsignedByte, UnsignedInt, any_number, attribute, declared, element, elements, flattened,
-    one_of, optional, required_attribute,
+    Byte,
+    Element,
+    ElementID,
+    Int,
+    Integer,
+    Long,
+    Namespace,
+    Octets,
+    Short,
+    String,
+    Text,
+    UnsignedByte,
+    UnsignedInt,
+    any_number,
+    attribute,
+    declared,
+    element,
+    elements,
+    flattened,
+    one_of,
+    optional,
+    required_attribute,
 )
 from . import xmldsig
 from .physical import Scaled
@@ -277,7 +296,7 @@ class ACEVSEStatus(EVSEStatus):
         'PowerSwitchClosed', 'the contactor of the station is closed')
     rcd: bool = element('RCD', 'the residual current device has tripped')
     notification_max_delay: UnsignedInt = element(
-        'NotificationMaxDelay', 'time the car has to follow EVSENotification, s')
+        'NotificationMaxDelay', 'time the car has to follow the notification, s')
     evse_notification: EVSENotification = element(
         'EVSENotification', 'what the station asks the car to do')
 
@@ -421,7 +440,7 @@ class DCEVSEStatus(EVSEStatus):
         'EVSEIsolationStatus', 'result of isolation monitoring')
     evse_status_code: DCEVSEStatusCode = element('EVSEStatusCode', 'state of the station')
     notification_max_delay: UnsignedInt = element(
-        'NotificationMaxDelay', 'time the car has to follow EVSENotification, s')
+        'NotificationMaxDelay', 'time the car has to follow the notification, s')
     evse_notification: EVSENotification = element(
         'EVSENotification', 'what the station asks the car to do')
 
@@ -577,7 +596,7 @@ class SalesTariffEntry(Entry):
 class SalesTariff(Element):
     """Price levels over time."""
 
-    id: Identifier = required_attribute('Id', 'identifier that a signature refers to')
+    id: ElementID = required_attribute('Id', 'identifier that a signature refers to')
     sales_tariff_id: SAID = element('SalesTariffID', 'number of the tariff')
     sales_tariff_description: TariffDescription | None = optional(
         'SalesTariffDescription', 'text about the tariff, at most 32 characters')
@@ -755,7 +774,7 @@ class PaymentDetailsRes(BodyElement):
 class ContractAuthenticationReq(BodyElement):
     """Ask for authorization, with the signed challenge for contract payment."""
 
-    id: Identifier | None = attribute('Id', 'identifier that a signature refers to')
+    id: ElementID | None = attribute('Id', 'identifier that a signature refers to')
     gen_challenge: GenChallenge | None = optional('GenChallenge', 'challenge to be signed')
 
 
@@ -939,7 +958,7 @@ class ChargingStatusRes(BodyElement):
 class MeteringReceiptReq(BodyElement):
     """Signed meter reading."""
 
-    id: Identifier | None = attribute('Id', 'identifier that a signature refers to')
+    id: ElementID | None = attribute('Id', 'identifier that a signature refers to')
     session_id: SessionID = element('SessionID', 'session identifier, at most 8 octets')
     sa_schedule_tuple_id: SAID | None = optional(
         'SAScheduleTupleID', 'number of the chosen schedule')
@@ -958,7 +977,7 @@ class MeteringReceiptRes(BodyElement):
 class CertificateUpdateReq(BodyElement):
     """Ask for a new contract certificate in place of an old one."""
 
-    id: Identifier | None = attribute('Id', 'identifier that a signature refers to')
+    id: ElementID | None = attribute('Id', 'identifier that a signature refers to')
     contract_signature_cert_chain: CertificateChain = element(
         'ContractSignatureCertChain', 'contract certificate and its sub-certificates')
     contract_id: ContractID = element('ContractID', 'contract identifier, at most 24 characters')
@@ -972,12 +991,13 @@ class CertificateUpdateReq(BodyElement):
 class CertificateUpdateRes(BodyElement):
     """New contract certificate and its encrypted key."""
 
-    id: Identifier = required_attribute('Id', 'identifier that a signature refers to')
+    id: ElementID = required_attribute('Id', 'identifier that a signature refers to')
     response_code: ResponseCode = element('ResponseCode', 'result of the request')
     contract_signature_cert_chain: CertificateChain = element(
         'ContractSignatureCertChain', 'contract certificate and its sub-certificates')
     contract_signature_encrypted_private_key: PrivateKey = element(
-        'ContractSignatureEncryptedPrivateKey', 'private key of the contract certificate, encrypted')
+        'ContractSignatureEncryptedPrivateKey',
+        'private key of the contract certificate, encrypted')
     dh_params: DHParams = element(
         'DHParams', 'Diffie-Hellman parameters for decrypting the key, at most 256 octets')
     contract_id: ContractID = element('ContractID', 'contract identifier, at most 24 characters')
@@ -989,7 +1009,7 @@ class CertificateUpdateRes(BodyElement):
 class CertificateInstallationReq(BodyElement):
     """Ask for a contract certificate by the provisioning certificate."""
 
-    id: Identifier | None = attribute('Id', 'identifier that a signature refers to')
+    id: ElementID | None = attribute('Id', 'identifier that a signature refers to')
     oem_provisioning_cert: Certificate = element(
         'OEMProvisioningCert', "the car's provisioning certificate, DER")
     list_of_root_certificate_ids: ListOfRootCertificateIDs = element(
@@ -1002,12 +1022,13 @@ class CertificateInstallationReq(BodyElement):
 class CertificateInstallationRes(BodyElement):
     """Contract certificate and its encrypted key."""
 
-    id: Identifier = required_attribute('Id', 'identifier that a signature refers to')
+    id: ElementID = required_attribute('Id', 'identifier that a signature refers to')
     response_code: ResponseCode = element('ResponseCode', 'result of the request')
     contract_signature_cert_chain: CertificateChain = element(
         'ContractSignatureCertChain', 'contract certificate and its sub-certificates')
     contract_signature_encrypted_private_key: PrivateKey = element(
-        'ContractSignatureEncryptedPrivateKey', 'private key of the contract certificate, encrypted')
+        'ContractSignatureEncryptedPrivateKey',
+        'private key of the contract certificate, encrypted')
     dh_params: DHParams = element(
         'DHParams', 'Diffie-Hellman parameters for decrypting the key, at most 256 octets')
     contract_id: ContractID = element('ContractID', 'contract identifier, at most 24 characters')

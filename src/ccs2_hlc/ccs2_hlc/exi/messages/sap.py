@@ -4,7 +4,15 @@ from enum import Enum
 from typing import Annotated
 
 from ..declare import (
-    Element, Integer, Namespace, Text, UnsignedInt, declared, element, elements, optional,
+    Element,
+    Integer,
+    Namespace,
+    Text,
+    UnsignedInt,
+    declared,
+    element,
+    elements,
+    optional,
 )
 
 APP_PROTOCOL = Namespace('urn:iso:15118:2:2010:AppProtocol', qualified_elements=False)

@@ -7,8 +7,24 @@ never send (OpenPGP, SPKI and DSA keys, objects, properties) is declared for its
 from typing import Annotated
 
 from ..declare import (
-    AnyURI, Content, Element, Group, Identifier, Integer, Namespace, Octets, String, any_number,
-    any_of, attribute, content, declared, element, elements, one_of, optional,
+    AnyURI,
+    Content,
+    Element,
+    ElementID,
+    Group,
+    Integer,
+    Namespace,
+    Octets,
+    String,
+    any_number,
+    any_of,
+    attribute,
+    content,
+    declared,
+    element,
+    elements,
+    one_of,
+    optional,
     required_attribute,
 )
 
@@ -69,7 +85,7 @@ class DigestMethod(Element):
 class Reference(Element):
     """Digest of one element of the message."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the reference itself')
+    id: ElementID | None = attribute('Id', 'identifier of the reference itself')
     type: AnyURI | None = attribute('Type', 'URI of the kind of object')
     uri: AnyURI | None = attribute('URI', "'#' and the Id of the element that is signed")
     transforms: Transforms | None = optional(Transforms, 'what is done before the digest')
@@ -81,7 +97,7 @@ class Reference(Element):
 class SignedInfo(Element):
     """What the signature signs: references with digests."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     canonicalization_method: CanonicalizationMethod = element(
         CanonicalizationMethod, 'how the signed information is serialised: EXI')
     signature_method: SignatureMethod = element(SignatureMethod, 'signature algorithm')
@@ -92,7 +108,7 @@ class SignedInfo(Element):
 class SignatureValue(Element):
     """The signature itself."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     value: Base64 = content('for ECDSA the two integers r and s, each of full length')
 
 
@@ -174,7 +190,7 @@ class SPKIData(Element):
 class KeyInfo(Element):
     """The key that verifies the signature; not used by DIN 70121 and ISO 15118."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     key_name: list[String] = any_of(_KEY, 'KeyName', 'names of keys')
     key_value: list[KeyValue] = any_of(_KEY, KeyValue, 'public keys')
     retrieval_method: list[RetrievalMethod] = any_of(
@@ -190,7 +206,7 @@ class Object(Element):
     """Enclosed object; only its names are declared."""
 
     encoding: AnyURI | None = attribute('Encoding', 'URI of the encoding')
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     mime_type: String | None = attribute('MimeType', 'media type')
 
 
@@ -198,7 +214,7 @@ class Object(Element):
 class Signature(Element):
     """XML signature over parts of a message."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the signature')
+    id: ElementID | None = attribute('Id', 'identifier of the signature')
     signed_info: SignedInfo = element(SignedInfo, 'what is signed')
     signature_value: SignatureValue = element(SignatureValue, 'the signature')
     key_info: KeyInfo | None = optional(KeyInfo, 'the key; not used by DIN 70121, ISO 15118')
@@ -209,7 +225,7 @@ class Signature(Element):
 class Manifest(Element):
     """List of references."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     reference: list[Reference] = elements(Reference, 'references')
 
 
@@ -217,7 +233,7 @@ class Manifest(Element):
 class SignatureProperty(Element):
     """Property of a signature; only its names are declared."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     target: AnyURI = required_attribute('Target', 'Id of the signature described')
 
 
@@ -225,7 +241,7 @@ class SignatureProperty(Element):
 class SignatureProperties(Element):
     """Properties of a signature."""
 
-    id: Identifier | None = attribute('Id', 'identifier of the element')
+    id: ElementID | None = attribute('Id', 'identifier of the element')
     signature_property: list[SignatureProperty] = elements(SignatureProperty, 'properties')
 
 NAMESPACES = (XMLDSIG,)
