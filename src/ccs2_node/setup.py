@@ -16,4 +16,9 @@ setup(
     maintainer_email='ccs2@example.org',
     description='What every node of the CCS2 charging station shares.',
     license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'lifecycle_manager = ccs2_node.lifecycle_manager:main',
+        ],
+    },
 )
