@@ -31,7 +31,7 @@ from .codec import (
     trace,
 )
 from .errors import ExiError
-from .json import from_json, to_json
+from .jsonable import from_json, to_json
 from .schemas import MODULES, schema_for
 
 #: Names of all schemas.

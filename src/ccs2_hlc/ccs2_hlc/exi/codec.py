@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
+from .cache import cached
 from .compiler import is_complex
 from .declare import Element
 from .errors import ExiError
@@ -131,7 +131,7 @@ def _report(data: bytes, end: int) -> Report:
     return Report(length, 8 * length - end, len(rest))
 
 
-@functools.cache
+@cached
 def _fragment_code(schema: str, element: str, cls: type) -> int:
     known = grammar(schema)
     found = [

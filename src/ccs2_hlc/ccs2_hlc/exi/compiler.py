@@ -14,7 +14,6 @@ The order in a state is: attributes by name, elements in schema order, foreign e
 from __future__ import annotations
 
 import enum
-import functools
 import inspect
 import types
 import typing
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from .cache import cached
 from .declare import (
     Content,
     Declaration,
@@ -156,8 +156,8 @@ def item_of(annotation: Any) -> Any:
     return annotation
 
 
-@functools.cache
-def annotations(cls: type[Element]) -> dict[str, Any]:
+@cached
+def hints_of(cls: type[Element]) -> dict[str, Any]:
     """Return the annotations of all fields of a declared class, inherited ones included."""
     merged: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
@@ -192,6 +192,10 @@ def value_of(annotation: Any) -> Value:
     raise TypeError(f'{annotation!r} is no simple type')
 
 
+#: A field: slot, namespace, declaration and annotation.
+_Entry = tuple[int, Namespace, Field, Any]
+
+
 class _Compiler:
     def __init__(self, namespaces: Sequence[Namespace]) -> None:
         self.namespaces = namespaces
@@ -212,7 +216,7 @@ class _Compiler:
 
     # Simple types
 
-    def value(self, annotation: Any) -> int:
+    def value_index(self, annotation: Any) -> int:
         # Aliases are shared objects, so identity finds them; it is much faster than their hash.
         known = self._values.get(id(annotation))
         if known is None:
@@ -225,7 +229,7 @@ class _Compiler:
 
     # Complex types
 
-    def type(self, cls: type[Element], flat: bool = False) -> int:
+    def type_index(self, cls: type[Element], flat: bool = False) -> int:
         known = self._types.get((cls, flat))
         if known is not None:
             return known
@@ -244,8 +248,10 @@ class _Compiler:
         return len(self.tables.states) - 1
 
     def start_state(self, cls: type[Element], declared: Declaration) -> int:
-        hints = annotations(cls)
-        attributes, particles, text = [], [], None
+        hints = hints_of(cls)
+        attributes: list[_Entry] = []
+        particles: list[list[_Entry]] = []
+        text: _Entry | None = None
         for slot, (name, namespace, spec) in enumerate(declared.fields):
             entry = slot, namespace, spec, hints[name]
             if spec.kind == 'attribute':
@@ -258,20 +264,20 @@ class _Compiler:
                 particles.append([entry])
         if text is not None:
             end = self.state([Production(Kind.END)])
-            start = [Production(Kind.TEXT, slot=text[0], value=self.value(text[3]), next=end)]
+            start = [Production(Kind.TEXT, slot=text[0], value=self.value_index(text[3]), next=end)]
         else:
             start = self.element_states(particles, declared.content)
-        attributes.sort(key=lambda entry: (entry[2].name, entry[1].attribute_uri))
+        attributes.sort(key=lambda entry: (str(entry[2].name), entry[1].attribute_uri))
         after = self.state(start)
         for slot, namespace, spec, hint in reversed(attributes):
             taken = Production(
-                Kind.ATTRIBUTE, f'@{spec.name}', slot, value=self.value(strip_optional(hint)),
+                Kind.ATTRIBUTE, f'@{spec.name}', slot, value=self.value_index(strip_optional(hint)),
                 next=after, qname=self.qname(namespace.attribute_uri, f'@{spec.name}'))
             start = [taken] if spec.low else [taken, *start]
             after = self.state(start)
         return after
 
-    def element_states(self, particles: list[list[Any]], content: Content) -> list[Production]:
+    def element_states(self, particles: list[list[_Entry]], content: Content) -> list[Production]:
         """Return the productions of the first content state, building those behind it."""
         mixed = content in (Content.MIXED, Content.MIXED_CLOSED)
         text = [Production(Kind.REFUSED, 'text')] if mixed else []
@@ -279,7 +285,7 @@ class _Compiler:
         follow = [foreign] if content in (Content.OPEN, Content.MIXED) else []
         follow = [*follow, Production(Kind.END), *text]
         for entries in reversed(particles):
-            spec: Field = entries[0][2]
+            spec = entries[0][2]
             low, high = (spec.group.low, spec.group.high) if spec.group else (spec.low, spec.high)
             once = [production for entry in entries for production in self.productions(*entry)]
             after = self.state(follow)
@@ -332,11 +338,11 @@ class _Compiler:
             made = Production(
                 Kind.ELEMENT, name, slot, many=many, qname=self.qname(uri, name))
             if spec.flat is not None:
-                made.type = self.type(spec.flat, flat=True)
+                made.type = self.type_index(spec.flat, flat=True)
             elif is_complex(item):
-                made.type = self.type(item)
+                made.type = self.type_index(item)
             else:
-                made.value = self.value(item)
+                made.value = self.value_index(item)
             return [made]
         alternatives = [spec.name, *(
             cls for cls in stand_ins(spec.name)
@@ -346,7 +352,7 @@ class _Compiler:
             declared = declaration_of(cls)
             name = declared.element or ''
             result.append((name, declared.namespace.uri, Production(
-                Kind.ELEMENT, name, slot, type=self.type(cls), many=many,
+                Kind.ELEMENT, name, slot, type=self.type_index(cls), many=many,
                 one_of_several=len(alternatives) > 1, abstract=declared.abstract,
                 qname=self.qname(declared.namespace.uri, name))))
         result.sort(key=lambda item: item[:2])
@@ -366,7 +372,7 @@ class _Compiler:
     def all_elements(self) -> Iterator[tuple[str, str, Any]]:
         yield from self.global_elements()
         for cls in self.classes():
-            hints = annotations(cls)
+            hints = hints_of(cls)
             for name, namespace, spec in declaration_of(cls).fields:
                 if spec.kind == 'element' and isinstance(spec.name, str):
                     kind = (spec.flat, True) if spec.flat is not None else item_of(hints[name])
@@ -384,11 +390,11 @@ class _Compiler:
             if len(several) > 1:
                 made.append(Root(name, uri, type=self.relaxed_type(several, list(kinds))))
             elif isinstance(kind, tuple):
-                made.append(Root(name, uri, type=self.type(*kind)))
+                made.append(Root(name, uri, type=self.type_index(*kind)))
             elif is_complex(kind):
-                made.append(Root(name, uri, type=self.type(kind)))
+                made.append(Root(name, uri, type=self.type_index(kind)))
             else:
-                made.append(Root(name, uri, value=self.value(kind)))
+                made.append(Root(name, uri, value=self.value_index(kind)))
         return made
 
     def relaxed_type(self, kinds: list[Any], names: list[tuple[str, str]]) -> int:
@@ -399,7 +405,7 @@ class _Compiler:
         with simple content among ``kinds`` has is accepted.
         """
         cls = next(kind for kind in kinds if is_complex(kind))
-        hints = annotations(cls)
+        hints = hints_of(cls)
         declared = declaration_of(cls)
         slots = {spec.name: (slot, hints[name])
                  for slot, (name, _, spec) in enumerate(declared.fields)}
@@ -413,7 +419,7 @@ class _Compiler:
         foreign.append(Production(Kind.REFUSED, 'foreign element'))
         text_slot, text_hint = slots['']
         end = self.state([*foreign, Production(Kind.END), Production(Kind.REFUSED, 'text')])
-        text = Production(Kind.TEXT, slot=text_slot, value=self.value(text_hint), next=end)
+        text = Production(Kind.TEXT, slot=text_slot, value=self.value_index(text_hint), next=end)
         rest = [Production(Kind.REFUSED, 'foreign attribute'), *foreign,
                 Production(Kind.REFUSED, 'end'), text]
         after = self.state([Production(Kind.REFUSED, f'@{name}') for name, _ in attributes] + rest)
@@ -422,7 +428,7 @@ class _Compiler:
             if (name, uri) in own:
                 slot, hint = slots[name]
                 start.append(Production(
-                    Kind.ATTRIBUTE, f'@{name}', slot, value=self.value(strip_optional(hint)),
+                    Kind.ATTRIBUTE, f'@{name}', slot, value=self.value_index(strip_optional(hint)),
                     next=after, qname=self.qname(uri, f'@{name}')))
             else:
                 start.append(Production(Kind.REFUSED, f'@{name}'))

@@ -28,7 +28,7 @@ import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 __all__ = [
     'AnyURI',
@@ -240,7 +240,6 @@ class Element:
     """Base of all declared classes: equality by value, short ``repr``, no hash."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -293,7 +292,8 @@ def declared(
     """
 
     def declare(cls: _T) -> _T:
-        made = dataclass(slots=True, kw_only=True, repr=False, eq=False, match_args=False)(cls)
+        make = dataclass(slots=True, kw_only=True, repr=False, eq=False, match_args=False)
+        made: type[Element] = make(cls)
         inherited = next((_declarations[base] for base in cls.__mro__[1:] if base in _declarations),
                          None)
         fields = inherited.fields if inherited else ()
@@ -308,7 +308,7 @@ def declared(
         while above is not None:
             _stand_ins.setdefault(above, []).append(made)
             above = _declarations[above].head
-        return made
+        return cast(_T, made)
 
     return declare
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 
+from .cache import cached
 from .declare import Namespace
 from .engine import Grammar
 
@@ -39,7 +39,7 @@ _BY_PROTOCOL = {
 }
 
 
-@functools.cache
+@cached
 def grammar(schema: str) -> Grammar:
     """Return the compiled grammar of ``schema``, importing and compiling it on first use."""
     from .compiler import compile_tables
@@ -47,7 +47,7 @@ def grammar(schema: str) -> Grammar:
     return Grammar(schema, compile_tables(namespaces(schema)))
 
 
-@functools.cache
+@cached
 def namespaces(schema: str) -> tuple[Namespace, ...]:
     """Return the namespaces that make up ``schema``, importing their declarations."""
     try:
@@ -59,7 +59,7 @@ def namespaces(schema: str) -> tuple[Namespace, ...]:
     return made
 
 
-@functools.cache
+@cached
 def schema_of_class(cls: type) -> str:
     """Return the schema whose module declares the message class ``cls``."""
     try:

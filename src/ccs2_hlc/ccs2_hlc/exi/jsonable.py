@@ -10,11 +10,11 @@ really sent.
 from __future__ import annotations
 
 import enum
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .compiler import annotations, is_complex, item_of
+from .cache import cached
+from .compiler import hints_of, is_complex, item_of
 from .declare import Element, Field, declaration, stand_ins
 from .schemas import grammar, namespaces
 
@@ -160,9 +160,9 @@ def _loader(hint: Any) -> _Convert:
     return _octets if kind is bytes else _typed(kind)
 
 
-@functools.cache
+@cached
 def _keys(cls: type[Element]) -> tuple[_Key, ...]:
-    hints = annotations(cls)
+    hints = hints_of(cls)
     made = []
     for field, _, spec in declaration(cls).fields:
         hint = item_of(hints[field])
@@ -196,7 +196,7 @@ def _one_root(value: dict[str, Any]) -> Any:
     raise ValueError(f'expected one root element, not {len(value)}')
 
 
-@functools.cache
+@cached
 def _root_class(schema: str, name: str) -> type[Element]:
     for namespace in namespaces(schema):
         for cls in namespace.classes:
