@@ -19,6 +19,7 @@ setup(
     entry_points={
         'console_scripts': [
             'plc_link = ccs2_link.plc_link_node:main',
+            'v2g_transport = ccs2_link.v2g_transport_node:main',
         ],
     },
 )

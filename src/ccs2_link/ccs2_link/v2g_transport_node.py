@@ -1,0 +1,213 @@
+"""The node `v2g_transport`: SDP, TCP, TLS and V2GTP for one connector."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
+
+from ccs2_interfaces.msg import Link, V2GConnection, V2GRequest, V2GResponse
+from ccs2_link.transport.connection import Action, DataLink, Deliver, Limits, Response
+from ccs2_link.transport.endpoint import State, Status
+from ccs2_link.transport.sdp import PORT, SecurityPolicy
+from ccs2_link.transport.server import Settings, TransportServer
+from ccs2_link.transport.v2gtp import LARGEST_PAYLOAD
+from ccs2_node import STATE, STREAM, ConfigureError, Level, ManagedNode, run
+from ccs2_node import Status as Diagnosis
+
+#: V2GConnection is published at least this often, in s.
+PUBLISH_PERIOD = 0.5
+_MESSAGE_LENGTH = 256
+_NANOSECONDS = 1_000_000_000
+_DEFAULTS = Limits()
+_STATES = {
+    State.DOWN: 'no data link',
+    State.LISTENING: 'waits for a vehicle',
+    State.OPEN: 'vehicle is connected',
+    State.CLOSED: 'last connection has ended',
+}
+
+
+class V2GTransportNode(ManagedNode):
+    """Joins the transport's topics to a :class:`TransportServer`."""
+
+    def __init__(self) -> None:
+        super().__init__('v2g_transport')
+        self._declare_parameters()
+        self._connections = self.publisher(V2GConnection, 'v2g/connection', STATE)
+        self._requests = self.publisher(V2GRequest, 'v2g/request', STREAM)
+        self.subscribe(Link, 'link', self._on_link, STATE)
+        self.subscribe(V2GResponse, 'v2g/response', self._on_response, STREAM)
+        self._settings = Settings()
+        self._interface = ''
+        self._server: TransportServer | None = None
+        self._stamped: tuple[float, Time] = (0.0, Time())
+
+    def _declare_parameters(self) -> None:
+        self.parameter('interface', '', 'Network interface to the vehicle; empty: as in link.')
+        self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one.',
+                       minimum=1, maximum=65535)
+        self.parameter('security', SecurityPolicy.CAR.value,
+                       'none: TCP only; car: TCP or TLS as the vehicle asks; tls: TLS only.')
+        self.parameter('setup_time', 18.0, 'Communication setup time in s, from data link up.',
+                       minimum=1.0, maximum=20.0)
+        self.parameter('maximum_message_size', _DEFAULTS.message_size,
+                       'Largest V2GTP payload in octets; a larger one ends the connection.',
+                       minimum=1024, maximum=LARGEST_PAYLOAD)
+        self.parameter('pipelined_requests', _DEFAULTS.pipelined_requests,
+                       'Requests kept while one is being answered; more end the connection.',
+                       minimum=1, maximum=16)
+        for name, default, description in (
+            ('handshake_time', _DEFAULTS.handshake_time, 'Longest TLS handshake in s.'),
+            ('message_time', _DEFAULTS.message_time,
+             'Longest time in s from the first to the last octet of a request.'),
+            ('answer_time', _DEFAULTS.answer_time,
+             'Longest time in s that the session may take for a response.'),
+            ('write_time', _DEFAULTS.write_time,
+             'Longest time in s that the vehicle may leave sent octets in the buffer.'),
+            ('fin_time', _DEFAULTS.fin_time,
+             "Longest wait in s for the vehicle's FIN after the station's."),
+        ):
+            self.parameter(name, default, description, minimum=0.1, maximum=60.0)
+        self.parameter('minimum_response_time', 0.0,
+                       'No response is sent earlier than this after its request, in s; it slows '
+                       'a vehicle that repeats requests without a pause.',
+                       minimum=0.0, maximum=0.2)
+
+    async def configure(self) -> None:
+        """Read the parameters."""
+        policies = {policy.value: policy for policy in SecurityPolicy}
+        security = self.value('security')
+        if security not in policies:
+            raise ConfigureError(f"security is '{security}', must be one of {', '.join(policies)}")
+        self._interface = self.value('interface')
+        self._settings = Settings(
+            sdp_port=self.value('sdp_port'),
+            policy=policies[security],
+            setup_time=self.value('setup_time'),
+            limits=Limits(
+                message_size=self.value('maximum_message_size'),
+                pipelined_requests=self.value('pipelined_requests'),
+                handshake_time=self.value('handshake_time'),
+                message_time=self.value('message_time'),
+                answer_time=self.value('answer_time'),
+                write_time=self.value('write_time'),
+                fin_time=self.value('fin_time'),
+                minimum_response_time=self.value('minimum_response_time'),
+            ),
+        )
+
+    async def activate(self) -> None:
+        """Wait for the data link."""
+        self._server = TransportServer(self._settings, self)
+        self.every(PUBLISH_PERIOD, self.changed)
+
+    async def deactivate(self) -> None:
+        """Close the connection and every socket."""
+        if self._server is not None:
+            await self._server.close()
+            self._server = None
+
+    # What the server tells.
+
+    def changed(self) -> None:
+        """Publish what is true now."""
+        if self._server is not None:
+            self._connections.publish(self._connection_message(self._server.status))
+
+    def request(self, connection_id: int, request: Deliver) -> None:
+        """Hand a request to the session."""
+        self._requests.publish(V2GRequest(
+            stamp=self.now_message(), connection_id=connection_id, sequence=request.sequence,
+            payload_type=request.payload_type, data=request.payload))
+
+    # What the topics tell.
+
+    def _on_link(self, message: Link) -> None:
+        if self._server is None:
+            return
+        if message.state == Link.STATE_MATCHED:
+            interface = self._interface or message.interface
+            self._server.link_up(interface, (message.since.sec, message.since.nanosec))
+        else:
+            self._server.link_down()
+
+    def _on_response(self, message: V2GResponse) -> None:
+        if self._server is None:
+            return
+        try:
+            response = Response(
+                sequence=message.sequence, action=Action(message.action),
+                payload_type=message.payload_type, payload=bytes(message.data),
+                receive_timeout=message.receive_timeout, close_delay=message.close_delay,
+                data_link=DataLink(message.data_link))
+        except ValueError as error:
+            self.get_logger().error(f'v2g/response makes no sense: {error}')
+            self._server.abort(message.connection_id, 'response of the session makes no sense')
+            return
+        if not self._server.respond(message.connection_id, response):
+            self.get_logger().warning(
+                f'v2g/response {message.sequence} of connection {message.connection_id} '
+                'answers nothing and is ignored')
+
+    # What others see.
+
+    def _connection_message(self, status: Status) -> V2GConnection:
+        message = V2GConnection(
+            state=status.state,
+            connection_id=status.connection_id,
+            security=status.security,
+            cipher_suite=status.cipher_suite,
+            vehicle_certificate_digest=status.vehicle_certificate_digest,
+            close_reason=status.close_reason,
+            close_message=status.close_message[:_MESSAGE_LENGTH],
+            data_link=status.data_link,
+            rejected_connections=status.rejected_connections,
+            dropped_datagrams=status.dropped_datagrams,
+        )
+        message.header.stamp = self.now_message()
+        if status.setup_since is not None:
+            message.link_since = self._stamp_of(status.setup_since)
+        if status.peer is not None:
+            message.peer_address = status.peer.address
+            message.peer_port = status.peer.port
+        return message
+
+    def _stamp_of(self, moment: float) -> Time:
+        """Return the wall clock's time of a moment on the loop's clock, always the same one."""
+        if moment != self._stamped[0]:
+            age = Duration(nanoseconds=int((self.loop.time() - moment) * _NANOSECONDS))
+            self._stamped = (moment, (self.get_clock().now() - age).to_msg())
+        return self._stamped[1]
+
+    def diagnose(self) -> Sequence[Diagnosis]:
+        """Report the connection and the sockets."""
+        if self._server is None:
+            return [Diagnosis('connection', Level.OK, 'not active')]
+        status = self._server.status
+        problem = self._server.problem
+        return [Diagnosis(
+            'connection',
+            Level.ERROR if problem else Level.OK,
+            problem or _STATES[status.state],
+            {
+                'connection': status.connection_id,
+                'last close': f'{status.close_reason.name} {status.close_message}'.strip(),
+                'ports': ', '.join(f'{security.name} {port}'
+                                   for security, port in self._server.ports.items()),
+                'rejected connections': status.rejected_connections,
+                'dropped datagrams': status.dropped_datagrams,
+            },
+            self._server.interface,
+        )]
+
+
+def main() -> int:
+    """Run the node."""
+    return run(V2GTransportNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""The node `v2g_transport` and a fake `hlc`, each in a process of its own."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not set up')
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix  # noqa: E402
+
+try:
+    get_package_prefix('ccs2_interfaces')
+except PackageNotFoundError:
+    pytest.skip('workspace is not built', allow_module_level=True)
+
+from builtin_interfaces.msg import Time  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from domain_coordinator import domain_id  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+
+from ccs2_interfaces.msg import Link, V2GConnection  # noqa: E402
+from ccs2_link.transport.interface import link_address  # noqa: E402
+from ccs2_link.transport.v2gtp import HEADER, encode  # noqa: E402
+from ccs2_node import EVENT, STATE  # noqa: E402
+
+pytestmark = pytest.mark.skipif(link_address('lo') is None, reason='no IPv6 on loopback')
+
+HERE = pathlib.Path(__file__).parent
+SDP_REQUEST = bytes.fromhex('01fe9000000000021000')
+
+
+class Graph:
+    """Processes on a domain of their own, and the node that stands for everything else."""
+
+    def __init__(self, domain, parameters):
+        self.environment = dict(os.environ, ROS_DOMAIN_ID=str(domain),
+                                ROS_PYTHON_CHECK_FIELDS='1')
+        with contextlib.closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as probe:
+            probe.bind(('::1', 0))
+            self.sdp_port = probe.getsockname()[1]
+        self.processes = []
+        parameters = {'sdp_port': self.sdp_port, 'security': 'none', **parameters}
+        arguments = [part for name, value in parameters.items()
+                     for part in ('-p', f'{name}:={value}')]
+        self.transport = self.start(
+            '-m', 'ccs2_link.v2g_transport_node', '--ros-args', *arguments)
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = rclpy.create_node('rest', context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.connection, self.seen, self.reports = None, [], []
+        self.node.create_subscription(V2GConnection, 'v2g/connection', self.take, STATE)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, EVENT)
+        self.link = self.node.create_publisher(Link, 'link', STATE)
+
+    def start(self, *arguments):
+        self.processes.append(subprocess.Popen(
+            [sys.executable, *arguments], env=self.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True))
+        return self.processes[-1]
+
+    def take(self, message):
+        self.connection = message
+        self.seen.append((message.state, message.close_reason))
+
+    def wait(self, condition, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f'did not happen in time, saw {self.seen}'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def reach(self, state):
+        self.wait(lambda: self.connection is not None and self.connection.state == state)
+
+    def transition(self, number):
+        client = self.node.create_client(ChangeState, '/v2g_transport/change_state')
+        self.wait(client.service_is_ready)
+        future = client.call_async(ChangeState.Request(transition=Transition(id=number)))
+        self.wait(future.done)
+        return future.result().success
+
+    def matched(self, run):
+        self.link.publish(Link(state=Link.STATE_MATCHED, interface='lo', since=Time(sec=run)))
+
+    def end(self, process, number=signal.SIGINT):
+        if process.poll() is None:
+            process.send_signal(number)
+        output, _ = process.communicate(timeout=15)
+        return process.returncode, output
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def start():
+    with domain_id() as domain:
+        graphs = []
+
+        def make(**parameters):
+            graphs.append(Graph(domain, parameters))
+            return graphs[-1]
+
+        yield make
+        for graph in graphs:
+            graph.close()
+
+
+def discover(graph):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as car:
+        car.settimeout(5)
+        car.sendto(SDP_REQUEST, ('::1', graph.sdp_port))
+        return struct.unpack('!H', car.recv(100)[24:26])[0]
+
+
+def exchange(car, data):
+    car.sendall(encode(0x8001, data))
+    header = car.recv(HEADER.size, socket.MSG_WAITALL)
+    return car.recv(HEADER.unpack(header)[3], socket.MSG_WAITALL)
+
+
+def test_two_sessions_through_the_graph(start):
+    graph = start()
+    graph.start(str(HERE / 'transport_fake_hlc.py'))
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.reach(V2GConnection.STATE_DOWN)
+    graph.wait(lambda: 'hlc' in graph.node.get_node_names())
+    for run in (1, 2):
+        graph.matched(run)
+        graph.reach(V2GConnection.STATE_LISTENING)
+        with socket.create_connection(('::1', discover(graph)), timeout=10) as car:
+            assert exchange(car, b'desserts') == b'stressed'
+            assert exchange(car, bytes(range(256)) * 200) == bytes(range(256))[::-1] * 200
+            graph.reach(V2GConnection.STATE_OPEN)
+            assert graph.connection.connection_id == run
+            assert graph.connection.peer_address == '::1'
+            assert graph.connection.peer_port == car.getsockname()[1]
+            assert exchange(car, b'stop') == b'pots'
+            assert car.recv(1) == b''
+        graph.reach(V2GConnection.STATE_CLOSED)
+        assert graph.connection.close_reason == V2GConnection.CLOSE_BY_STATION
+        assert graph.connection.data_link == V2GConnection.DATA_LINK_TERMINATE
+        graph.link.publish(Link(state=Link.STATE_UNMATCHED))
+        graph.reach(V2GConnection.STATE_DOWN)
+    graph.wait(lambda: graph.reports)
+    status = graph.reports[-1].status[0]
+    assert status.name == 'v2g_transport: connection'
+    code, output = graph.end(graph.transport)
+    assert code == 0, output
+
+
+def test_a_session_that_answers_nonsense_ends_the_connection(start):
+    graph = start()
+    graph.start(str(HERE / 'transport_fake_hlc.py'))
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.wait(lambda: 'hlc' in graph.node.get_node_names())
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    with socket.create_connection(('::1', discover(graph)), timeout=10) as car:
+        assert exchange(car, b'ok') == b'ko'
+        car.sendall(encode(0x8001, b'nonsense'))
+        assert car.recv(1) == b''
+    graph.reach(V2GConnection.STATE_CLOSED)
+    assert graph.connection.close_reason == V2GConnection.CLOSE_BY_STATION
+    code, output = graph.end(graph.transport)
+    assert code == 0
+    assert 'v2g/response makes no sense: receive_timeout is -1.0 s' in output
+
+
+def test_deactivation_closes_the_connection_and_the_sockets(start):
+    graph = start()
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    port = discover(graph)
+    with socket.create_connection(('::1', port), timeout=10) as car:
+        graph.reach(V2GConnection.STATE_OPEN)
+        assert graph.transition(Transition.TRANSITION_DEACTIVATE)
+        assert car.recv(1) == b''
+    graph.wait(lambda: (V2GConnection.STATE_DOWN, V2GConnection.CLOSE_SHUTDOWN) in graph.seen)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(('::1', port), timeout=10)
+    assert graph.end(graph.transport)[0] == 0
+
+
+def test_an_unknown_security_policy_is_refused(start):
+    graph = start(security='maybe')
+    assert not graph.transition(Transition.TRANSITION_CONFIGURE)
+    code, output = graph.end(graph.transport)
+    assert code == 0
+    assert "security is 'maybe', must be one of none, car, tls" in output

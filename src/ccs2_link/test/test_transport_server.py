@@ -1,0 +1,320 @@
+"""The transport over real sockets on the loopback interface."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+import pytest
+
+from ccs2_link.transport.connection import Action, CloseReason, DataLink, Limits, Response
+from ccs2_link.transport.endpoint import State
+from ccs2_link.transport.interface import link_address
+from ccs2_link.transport.sdp import SdpSecurity, SecurityPolicy
+from ccs2_link.transport.server import Settings, TransportServer
+from ccs2_link.transport.v2gtp import HEADER, PayloadType, encode
+
+pytestmark = pytest.mark.skipif(link_address('lo') is None, reason='no IPv6 on loopback')
+
+REQUEST = bytes.fromhex('01fe9000000000021000')
+PATIENCE = 10
+
+
+class Station:
+    """A transport on `lo` whose session is played by the test."""
+
+    def __init__(self, **settings):
+        with contextlib.closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as probe:
+            probe.bind(('::1', 0))
+            self.sdp_port = probe.getsockname()[1]
+        settings.setdefault('policy', SecurityPolicy.NONE)
+        self.server = TransportServer(Settings(sdp_port=self.sdp_port, **settings), self)
+        self.requests = asyncio.Queue()
+        self._changed = asyncio.Event()
+
+    def request(self, connection_id, request):
+        self.requests.put_nowait((connection_id, request))
+
+    def changed(self):
+        self._changed.set()
+
+    async def reach(self, condition):
+        """Wait until the status fulfils `condition`, return it."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition(self.server.status):
+                self._changed.clear()
+                await self._changed.wait()
+        return self.server.status
+
+    async def up(self):
+        self.server.link_up('lo', 1)
+        await self.reach(lambda status: status.state is State.LISTENING)
+
+    async def next_request(self):
+        async with asyncio.timeout(PATIENCE):
+            return await self.requests.get()
+
+    async def connect(self):
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.open_connection(
+                '::1', self.server.ports[SdpSecurity.NONE])
+
+    async def read(self, reader):
+        async with asyncio.timeout(PATIENCE):
+            *_, length = HEADER.unpack(await reader.readexactly(HEADER.size))
+            return await reader.readexactly(length)
+
+    async def ends(self, reader):
+        """Wait for the end of a stream; tell whether it was a FIN (b'') or a reset."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await reader.read()
+            except ConnectionResetError:
+                return 'reset'
+
+    def answer(self, connection_id, sequence, data, **fields):
+        fields.setdefault('action', Action.SEND)
+        fields.setdefault('receive_timeout', 60.0)
+        return self.server.respond(connection_id, Response(
+            sequence=sequence, payload_type=PayloadType.SAP, payload=data, **fields))
+
+    async def discover(self, datagram=REQUEST, wait=0.1):
+        """Return the answer to an SDP datagram, None if there is none."""
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as car:
+            car.setblocking(False)
+            for _ in range(PATIENCE):
+                await loop.sock_sendto(car, datagram, ('::1', self.sdp_port))
+                with contextlib.suppress(TimeoutError):
+                    return await asyncio.wait_for(loop.sock_recv(car, 100), wait)
+                if datagram is not REQUEST or self.server.status.state is not State.LISTENING:
+                    return None
+        return None
+
+
+@pytest.fixture
+async def make():
+    stations = []
+
+    async def start(**settings):
+        stations.append(Station(**settings))
+        await stations[-1].up()
+        return stations[-1]
+
+    yield start
+    for station in stations:
+        await station.server.close()
+
+
+async def test_a_session_from_discovery_to_close(make):
+    station = await make()
+    response = await station.discover()
+    assert response[:8].hex() == '01fe900100000014'
+    assert socket.inet_ntop(socket.AF_INET6, response[8:24]) == '::1'
+    (port,) = struct.unpack('!H', response[24:26])
+    assert port == station.server.ports[SdpSecurity.NONE]
+    assert 49152 <= port <= 65535
+    assert response[26:] == b'\x10\x00'
+
+    reader, writer = await station.connect()
+    status = await station.reach(lambda status: status.state is State.OPEN)
+    assert (status.connection_id, status.peer.address) == (1, '::1')
+    for sequence in range(1, 20):
+        writer.write(encode(PayloadType.SAP, b'request %d' % sequence))
+        connection_id, request = await station.next_request()
+        assert (connection_id, request.sequence, request.payload) == (
+            1, sequence, b'request %d' % sequence)
+        assert station.answer(1, sequence, b'answer %d' % sequence)
+        assert await station.read(reader) == b'answer %d' % sequence
+
+    writer.write(encode(PayloadType.SAP, b'stop'))
+    await station.next_request()
+    station.answer(1, 20, b'stopped', action=Action.SEND_THEN_CLOSE, close_delay=0.05,
+                   data_link=DataLink.TERMINATE)
+    assert await station.read(reader) == b'stopped'
+    assert await station.ends(reader) == b''
+    assert station.server.status.state is State.OPEN    # its FIN is sent, ours is awaited
+    writer.close()
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert (status.close_reason, status.data_link) == (CloseReason.BY_STATION, DataLink.TERMINATE)
+    assert await station.discover() is None             # the link has been given up
+
+
+async def test_octets_one_by_one_and_messages_all_at_once(make):
+    station = await make()
+    reader, writer = await station.connect()
+    writer.transport.get_extra_info('socket').setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for octet in encode(PayloadType.SAP, b'slowly'):
+        writer.write(bytes([octet]))
+        await asyncio.sleep(0)
+    assert (await station.next_request())[1].payload == b'slowly'
+    station.answer(1, 1, b'1')
+    writer.write(encode(PayloadType.SAP, b'a') + encode(PayloadType.ISO20_DC, b'b'))
+    for sequence, payload in ((2, b'a'), (3, b'b')):
+        request = (await station.next_request())[1]
+        assert (request.sequence, request.payload) == (sequence, payload)
+        assert station.requests.empty()                 # the next one waits for the answer
+        station.answer(1, sequence, payload)
+    assert [await station.read(reader) for _ in range(3)] == [b'1', b'a', b'b']
+
+
+async def test_bad_datagrams_do_not_deafen_discovery(make):
+    station = await make()
+    for datagram in (b'', b'\x01', REQUEST + bytes(1390), REQUEST[:9], bytes(10)):
+        assert await station.discover(datagram) is None
+    assert await station.discover() is not None
+    assert station.server.status.dropped_datagrams == 5
+
+
+async def test_discovery_is_silent_while_a_session_runs_and_after_the_link_is_gone(make):
+    station = await make()
+    reader, writer = await station.connect()
+    await station.reach(lambda status: status.state is State.OPEN)
+    assert await station.discover() is None
+    station.server.link_down()
+    assert await station.ends(reader) in (b'', 'reset')
+    status = station.server.status
+    assert (status.state, status.close_reason) == (State.DOWN, CloseReason.LINK_LOST)
+    assert station.server.ports == {}
+    writer.close()
+    station.server.link_up('lo', 2)
+    await station.reach(lambda status: status.state is State.LISTENING)
+    assert await station.discover() is not None
+
+
+async def test_further_connections_are_closed_at_once_and_change_nothing(make):
+    station = await make()
+    reader, writer = await station.connect()
+    before = await station.reach(lambda status: status.state is State.OPEN)
+    port = station.server.ports[SdpSecurity.NONE]
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            intruder_reader, intruder = await asyncio.open_connection('::1', port)
+            intruder.write(encode(PayloadType.SAP, b'intruder'))
+            assert await station.ends(intruder_reader) in (b'', 'reset')
+            intruder.close()
+    writer.write(encode(PayloadType.SAP, b'still here'))
+    connection_id, request = await station.next_request()
+    assert (connection_id, request.sequence, request.payload) == (1, 1, b'still here')
+    station.answer(1, 1, b'yes')
+    assert await station.read(reader) == b'yes'
+    after = station.server.status
+    assert after.rejected_connections == 200
+    assert (after.state, after.peer, after.connection_id) == (
+        before.state, before.peer, before.connection_id)
+    writer.close()
+
+
+async def test_a_slow_sender_does_not_put_off_the_deadline(make):
+    station = await make(limits=Limits(message_time=0.3))
+    reader, writer = await station.connect()
+    ended = asyncio.ensure_future(station.ends(reader))
+    for octet in encode(PayloadType.SAP, bytes(1000)):
+        writer.write(bytes([octet]))
+        await asyncio.wait({ended}, timeout=0.02)
+        if ended.done():
+            break
+    assert await ended in (b'', 'reset')
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert status.close_reason is CloseReason.TIMEOUT
+    writer.close()
+
+
+async def test_a_vehicle_that_does_not_read_is_given_up(make):
+    station = await make(limits=Limits(write_time=0.3, pipelined_requests=16))
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as car:
+        car.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        car.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(car, ('::1', station.server.ports[SdpSecurity.NONE]))
+        sequence = 0
+        while station.server.status.state is not State.CLOSED:
+            sequence += 1
+            await loop.sock_sendall(car, encode(PayloadType.SAP, b'more'))
+            request = asyncio.ensure_future(station.next_request())
+            closed = asyncio.ensure_future(
+                station.reach(lambda status: status.state is State.CLOSED))
+            await asyncio.wait({request, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if request.done():
+                station.answer(1, sequence, bytes(65536))
+            for task in (request, closed):
+                task.cancel()
+            if sequence > 500:
+                pytest.fail('the write deadline never came')
+            if station.server._wire is not None and station.server._wire._connection._blocked_since:
+                await station.reach(lambda status: status.state is State.CLOSED)
+    assert station.server.status.close_reason is CloseReason.TIMEOUT
+
+
+@pytest.mark.parametrize(('garbage', 'reason'), [
+    (bytes.fromhex('01fe8001fffffff8'), CloseReason.FRAMING),
+    (encode(PayloadType.SAP, b'x') * 6, CloseReason.FRAMING),       # pipelined beyond the bound
+])
+async def test_what_cannot_be_followed_ends_the_connection(make, garbage, reason):
+    station = await make()
+    reader, writer = await station.connect()
+    writer.write(garbage)
+    assert await station.ends(reader) in (b'', 'reset')
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert status.close_reason is reason
+    writer.close()
+    assert (await station.connect())[1] is not None     # setup time still runs: try again
+    await station.reach(lambda status: status.connection_id == 2)
+
+
+async def test_fin_and_reset_are_told_apart(make):
+    station = await make()
+    reader, writer = await station.connect()
+    await station.reach(lambda status: status.state is State.OPEN)
+    writer.write_eof()
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert status.close_reason is CloseReason.BY_VEHICLE
+    writer.close()
+
+    reader, writer = await station.connect()
+    await station.reach(lambda status: status.state is State.OPEN)
+    writer.transport.get_extra_info('socket').setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    writer.transport.abort()
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert status.close_reason is CloseReason.RESET
+
+
+async def test_setup_time_over_without_a_session_gives_the_link_up(make):
+    station = await make(setup_time=0.2)
+    status = await station.reach(lambda status: status.state is State.CLOSED)
+    assert (status.close_reason, status.data_link, status.connection_id) == (
+        CloseReason.TIMEOUT, DataLink.ERROR, 0)
+    assert await station.discover() is None
+    async with asyncio.timeout(PATIENCE):
+        while station.server.ports:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_interface_that_is_not_there_is_named_and_waited_for():
+    there = []
+    station = Station()
+    station.server._find_address = lambda name: link_address('lo') if there else None
+    station.server.link_up('lo', 1)
+    await station.reach(lambda status: bool(station.server.problem))
+    assert station.server.problem == 'interface lo has no usable IPv6 address'
+    assert station.server.status.state is State.DOWN
+    there.append(True)
+    await station.reach(lambda status: status.state is State.LISTENING)
+    assert station.server.problem == ''
+    reader, writer = await station.connect()
+    await station.reach(lambda status: status.state is State.OPEN)
+    there.clear()
+    status = await station.reach(lambda status: status.state is not State.OPEN)
+    assert status.close_reason is CloseReason.LINK_LOST
+    assert await station.ends(reader) in (b'', 'reset')
+    writer.close()
+    await station.server.close()
+
+
+async def test_two_stations_use_their_own_discovery_ports(make):
+    first, second = await make(), await make()
+    ports = [struct.unpack('!H', (await station.discover())[24:26])[0]
+             for station in (first, second)]
+    assert ports == [station.server.ports[SdpSecurity.NONE] for station in (first, second)]
