@@ -1,0 +1,1 @@
+"""Everything outside the station, simulated: the car, the physical world, the hardware."""

@@ -1,0 +1,1 @@
+"""The `plant` process: the physical world of one connector behind a Unix socket."""
