@@ -50,7 +50,7 @@ def rewrite_cmake_files() -> None:
     for file in (PREFIX / 'share').rglob('*.cmake'):
         old = text = file.read_text()
         for pattern, target in paths:
-            text = pattern.sub(lambda _, target=target: target, text)
+            text = pattern.sub(target.replace('\\', r'\\'), text)
         if text != old:
             file.write_text(text)
 
