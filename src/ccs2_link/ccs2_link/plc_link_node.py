@@ -107,6 +107,7 @@ class PlcLinkNode(ManagedNode):
         self._shown = None
         modem.on_frame = lambda frame: self._guard(self._on_frame, frame)
         modem.on_ready = lambda ready: self._guard(self._on_ready, ready)
+        modem.on_failure = self.fail
         self.every(PILOT_PATIENCE / 5, self._watch_pilot)
         self.every(PUBLISH_PERIOD, self._publish)
 

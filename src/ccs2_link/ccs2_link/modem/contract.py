@@ -14,11 +14,13 @@ class Modem(Protocol):
     """One way onto the power line. All calls come from, and all callbacks go to, one event loop.
 
     The driver calls `on_frame` with each management frame (EtherType 0x88E1) and `on_ready` when
-    the modem has become usable or stopped being so. IPv6 frames it exchanges with the kernel.
+    the modem has become usable or stopped being so; neither before `open` has returned. With
+    `on_failure` it gives up for good. IPv6 frames it exchanges with the kernel.
     """
 
     on_frame: Callable[[bytes], None]
     on_ready: Callable[[bool], None]
+    on_failure: Callable[[Exception], None]
 
     @property
     def mac(self) -> bytes:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ccs2_link.modem import interface_info
+from ccs2_link.modem.base import DriverBase
 from ccs2_link.modem.contract import ModemError
 
-_POLL_PERIOD = 0.2
+POLL_PERIOD = 0.2
 
 
-def _ignore(_: object) -> None:
-    """Stand in until the node has set its callbacks."""
-
-
-class DirectModem:
+class DirectModem(DriverBase):
     """Watches that an IP interface is there and has a carrier; sends and receives nothing."""
 
     def __init__(self, interface: str) -> None:
         """Take the interface's name, e.g. `lo` or `eth0`."""
-        self.on_frame: Callable[[bytes], None] = _ignore
-        self.on_ready: Callable[[bool], None] = _ignore
+        super().__init__()
         self._interface = interface
         self._ready: bool | None = None
         self._changes = 0
-        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def mac(self) -> bytes:
@@ -42,7 +36,7 @@ class DirectModem:
         """Start to watch the interface; raise ModemError if it does not exist."""
         if interface_info.index_of(self._interface) == 0:
             raise ModemError(f'network interface {self._interface!r} does not exist')
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self._start(self._watch())
 
     def send(self, frame: bytes) -> None:
         """Drop the frame: there is no modem."""
@@ -60,17 +54,13 @@ class DirectModem:
 
     async def close(self) -> None:
         """Stop watching."""
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
+        await self._stop()
         self._ready = None
 
     async def _watch(self) -> None:
         while True:
             self._tell(interface_info.is_running(self._interface))
-            await asyncio.sleep(_POLL_PERIOD)
+            await asyncio.sleep(POLL_PERIOD)
 
     def _tell(self, ready: bool) -> None:
         if ready != self._ready:

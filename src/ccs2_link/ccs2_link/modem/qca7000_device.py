@@ -1,0 +1,240 @@
+"""A QCA7000 at the other end of an SPI bus: registers, synchronisation, packets, recovery.
+
+No threads and no clock: whoever owns the device calls `service` when the interrupt line rises or
+a poll is due, and `supervise` once a second.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ccs2_link.modem.qca7000_protocol import (
+    BUFFER_SIZE,
+    ENABLED,
+    HARDWARE_LENGTH_SIZE,
+    INTERNAL,
+    MAX_READ,
+    READ,
+    READ_BUFFER_COMMAND,
+    SIGNATURE,
+    SPI_CONFIG_RESET,
+    WRITE_BUFFER_COMMAND,
+    Interrupt,
+    PacketParser,
+    Register,
+    pack,
+)
+
+SUPERVISION_PERIOD = 1.0
+RESET_POLLS = 10
+"""So many supervisions may pass after a reset until the modem says that it runs."""
+BAD_BLOCKS = 3
+"""So many reads in a row without a packet in them restart the modem."""
+MANAGEMENT_QUEUE = 64
+DATA_QUEUE = 10
+MAX_ROUNDS = 16
+"""Reads and writes in one service, so that a babbling modem leaves time for others."""
+
+
+class SpiBus(Protocol):
+    """One chip select of an SPI bus in mode 3."""
+
+    def transfer(self, octets: bytes) -> bytes:
+        """Clock the octets out in one chip select frame; return as many that came in."""
+
+
+class Sync(enum.Enum):
+    """How far driver and modem understand each other."""
+
+    UNKNOWN = enum.auto()
+    RESET = enum.auto()
+    """A reset was ordered; the modem has not said yet that it runs."""
+    READY = enum.auto()
+
+
+class Qca7000Device:
+    """Exchanges Ethernet frames with the modem and keeps it in step.
+
+    `on_frame` gets each frame received and `on_ready` each change of being in step.
+    """
+
+    def __init__(
+        self, bus: SpiBus, on_frame: Callable[[bytes], None], on_ready: Callable[[bool], None]
+    ) -> None:
+        self.sync = Sync.UNKNOWN
+        self._bus = bus
+        self._on_frame = on_frame
+        self._on_ready = on_ready
+        self._parser = PacketParser()
+        self._management: deque[bytes] = deque()
+        self._data: deque[bytes] = deque()
+        self._reset_polls = 0
+        self._bad_blocks = 0
+        self._counters: Counter[str] = Counter()
+
+    # What the owner calls.
+
+    def send(self, frame: bytes, *, management: bool) -> bool:
+        """Queue a frame and send what there is room for; False if it had to be dropped.
+
+        Management frames go first and have a queue of their own.
+        """
+        queue, size = (
+            (self._management, MANAGEMENT_QUEUE) if management else (self._data, DATA_QUEUE)
+        )
+        if self.sync is not Sync.READY:
+            self._counters['frames dropped, modem not ready'] += 1
+            return False
+        if len(queue) >= size:
+            self._counters['frames dropped, queue full'] += 1
+            return False
+        queue.append(pack(frame))
+        self._transmit()
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """No data frame can be queued now."""
+        return self.sync is not Sync.READY or len(self._data) >= DATA_QUEUE
+
+    @property
+    def waiting(self) -> bool:
+        """Frames wait for room in the modem."""
+        return bool(self._management or self._data)
+
+    def service(self) -> None:
+        """Handle whatever the modem has to say, then send what waits."""
+        self._write(Register.INTR_ENABLE, 0)
+        cause = self._read(Register.INTR_CAUSE)
+        # All ones is a bus without a modem, or noise: the signature will tell.
+        pending = Interrupt(cause) & ENABLED if cause != 0xFFFF else Interrupt(0)
+        if pending:
+            self._write(Register.INTR_CAUSE, pending)
+        if pending & Interrupt.CPU_ON:
+            self._counters['modem starts'] += 1
+            self._synchronise()
+        if pending & (Interrupt.RDBUF_ERR | Interrupt.WRBUF_ERR):
+            self._counters['buffer errors'] += 1
+            self.reset()
+        if self.sync is Sync.READY:
+            # Not only on PKT_AVLBL: its edge can be lost between reading and enabling.
+            received = self._receive()
+            if not pending and not received:
+                self._counters['services without cause'] += 1
+            self._transmit()
+        self._write(Register.INTR_ENABLE, ENABLED)
+
+    def supervise(self) -> None:
+        """Check the signature, and bring an unknown modem into step."""
+        if self.sync is Sync.READY:
+            if not self._signature_is_good():
+                self._counters['signatures wrong'] += 1
+                self._lose()
+        elif self.sync is Sync.UNKNOWN:
+            if self._signature_is_good():
+                self.reset()
+            else:
+                self._counters['signatures wrong'] += 1
+        else:
+            self._reset_polls += 1
+            if self._reset_polls >= RESET_POLLS:
+                self._counters['resets without answer'] += 1
+                self.sync = Sync.UNKNOWN
+
+    def reset(self) -> None:
+        """Order the modem to restart."""
+        self._counters['resets ordered'] += 1
+        self._lose()
+        config = self._read(Register.SPI_CONFIG)
+        self._write(Register.SPI_CONFIG, config | SPI_CONFIG_RESET)
+        self._reset_polls = 0
+        self.sync = Sync.RESET
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what went well and wrong since the start."""
+        return {**self._counters, **self._parser.errors}
+
+    # How it works.
+
+    def _synchronise(self) -> None:
+        """Take the modem as running if it says who it is and its buffer is empty."""
+        self._read(Register.SIGNATURE)  # the first read after power-up may be wrong
+        good = self._read(Register.SIGNATURE) == SIGNATURE
+        if good and self._read(Register.WRBUF_SPC_AVA) == BUFFER_SIZE:
+            self._lose()
+            self.sync = Sync.READY
+            self._bad_blocks = 0
+            self._on_ready(True)
+        else:
+            self._counters['starts without synchronisation'] += 1
+            self._lose()
+
+    def _lose(self) -> None:
+        """Take the modem as not understood: what was under way is void."""
+        was_ready = self.sync is Sync.READY
+        self.sync = Sync.UNKNOWN
+        self._parser.clear()
+        self._counters['frames dropped, modem restarted'] += len(self._management) + len(self._data)
+        self._management.clear()
+        self._data.clear()
+        if was_ready:
+            self._on_ready(False)
+
+    def _signature_is_good(self) -> bool:
+        return SIGNATURE in (self._read(Register.SIGNATURE), self._read(Register.SIGNATURE))
+
+    def _receive(self) -> bool:
+        """Read all packets; return whether there were any."""
+        for rounds in range(MAX_ROUNDS):
+            available = self._read(Register.RDBUF_BYTE_AVA)
+            if available == 0:
+                return rounds > 0
+            if available > MAX_READ:
+                self._counters['interference'] += 1
+                return rounds > 0
+            self._write(Register.BFR_SIZE, available)
+            command = READ_BUFFER_COMMAND
+            block = self._bus.transfer(command + bytes(available))[len(command) :]
+            frames = self._parser.feed(block)
+            self._bad_blocks = 0 if frames else self._bad_blocks + 1
+            self._counters['frames received'] += len(frames)
+            for frame in frames:
+                self._on_frame(frame)
+            if self.sync is not Sync.READY:  # a frame's receiver had the modem restarted
+                return True
+            if self._bad_blocks >= BAD_BLOCKS:
+                self._bad_blocks = 0
+                self._counters['restarts for lost framing'] += 1
+                self.reset()
+                return True
+        return True
+
+    def _transmit(self) -> None:
+        """Send queued packets as far as there is room for them."""
+        room: int | None = None
+        while queue := self._management or self._data:
+            packet = queue[0]
+            needed = len(packet) + HARDWARE_LENGTH_SIZE
+            if room is None or room < needed:
+                room = self._read(Register.WRBUF_SPC_AVA)
+                if room > BUFFER_SIZE:
+                    self._counters['interference'] += 1
+                    return
+                if room < needed:
+                    self._counters['waits for room'] += 1
+                    return
+            queue.popleft()
+            self._write(Register.BFR_SIZE, len(packet))
+            self._bus.transfer(WRITE_BUFFER_COMMAND + packet)
+            self._counters['frames sent'] += 1
+            room -= needed
+
+    def _read(self, register: Register) -> int:
+        command = (READ | INTERNAL | register).to_bytes(2, 'big')
+        return int.from_bytes(self._bus.transfer(command + b'\0\0')[2:4], 'big')
+
+    def _write(self, register: Register, value: int) -> None:
+        self._bus.transfer((INTERNAL | register).to_bytes(2, 'big') + value.to_bytes(2, 'big'))
