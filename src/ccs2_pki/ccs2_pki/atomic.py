@@ -73,15 +73,27 @@ def read_file(path: Path, max_size: int) -> bytes:
         raise
     except OSError as error:
         raise storage_error(f'cannot open {path.name}', error) from None
-    with os.fdopen(descriptor, 'rb') as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PkiError(ErrorCode.STORAGE, f'{path.name} is not a regular file')
         check_private(path, status)
-        data = file.read(max_size + 1)
+        data = _read_up_to(descriptor, max_size + 1)
+    except OSError as error:
+        raise storage_error(f'cannot read {path.name}', error) from None
+    finally:
+        os.close(descriptor)
     if len(data) > max_size:
         raise PkiError(ErrorCode.STORAGE, f'{path.name} is larger than {max_size} octets')
     return data
+
+
+def _read_up_to(descriptor: int, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := os.read(descriptor, size)):
+        parts.append(part)
+        size -= len(part)
+    return b''.join(parts)
 
 
 def check_private(path: Path, status: os.stat_result) -> None:

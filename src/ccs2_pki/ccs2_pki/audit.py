@@ -45,11 +45,14 @@ class AuditFile:
     def append(self, entry: AuditRecord) -> None:
         """Write one record durably; raises PkiError (STORAGE)."""
         line = json.dumps(asdict(entry), ensure_ascii=True).encode() + b'\n'
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         with locked(self._lock):
             try:
                 descriptor = os.open(self._path, flags, 0o600)
                 try:
+                    size = os.fstat(descriptor).st_size
+                    if size and os.pread(descriptor, 1, size - 1) != b'\n':
+                        line = b'\n' + line  # after a line that a power cut left unfinished
                     os.write(descriptor, line)
                     os.fsync(descriptor)
                     full = os.fstat(descriptor).st_size > MAX_FILE_SIZE

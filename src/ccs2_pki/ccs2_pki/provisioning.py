@@ -235,11 +235,11 @@ def _install_crl(change: Change, snapshot: Snapshot, data: bytes, now: datetime)
     crl = parse_crl(next((der for label, der in pem_blocks(data) if label == 'X509 CRL'), data))
     if crl.expires < now:
         raise PkiError(ErrorCode.EXPIRED, 'CRL is too old')
-    for issuer in snapshot.certificates():
-        if crl.is_named_after(issuer) and not crl.is_signed_by(issuer):
-            raise PkiError(ErrorCode.CHAIN_INVALID, f'CRL is not signed by {issuer.subject}')
+    named = [issuer for issuer in snapshot.certificates() if crl.is_named_after(issuer)]
+    if named and not any(crl.is_signed_by(issuer) for issuer in named):
+        raise PkiError(ErrorCode.CHAIN_INVALID, f'CRL is not signed by {crl.issuer}')
     for old in snapshot.revocation.crls:
-        if old.source.issuer == crl.source.issuer:
+        if old.series == crl.series:
             _refuse_older(crl, old)
             change.remove(old.fingerprint)
     change.put(EntryKind.CRL, crl.fingerprint, [crl.der])

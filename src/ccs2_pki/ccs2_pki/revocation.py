@@ -136,6 +136,8 @@ class Crl:
     revoked: frozenset[int] = field(repr=False)
     usable: bool
     """False with a critical extension (a partial or indirect list): it then proves nothing good."""
+    authority_key_id: bytes | None = field(repr=False)
+    """Identifier of the issuer's key, None without one."""
     source: x509.CertificateRevocationList = field(repr=False, compare=False)
 
     @property
@@ -147,6 +149,11 @@ class Crl:
     def expires(self) -> datetime:
         """Moment from which absence from the list counts no more."""
         return self.next_update or self.this_update + MAX_AGE
+
+    @property
+    def series(self) -> tuple[str, bytes | None]:
+        """What a newer list of the same issuer and key has in common with this one."""
+        return self.issuer, self.authority_key_id
 
     def is_named_after(self, issuer: Certificate) -> bool:
         """Tell whether the list carries the issuer's name."""
@@ -208,7 +215,11 @@ def parse_crl(der: bytes) -> Crl:
         return Crl(der=bytes(der), issuer=crl.issuer.rfc4514_string(),
                    this_update=crl.last_update_utc, next_update=crl.next_update_utc,
                    revoked=frozenset(entry.serial_number for entry in crl),
-                   usable=not any(extension.critical for extension in crl.extensions), source=crl)
+                   usable=not any(extension.critical for extension in crl.extensions),
+                   authority_key_id=next(
+                       (e.value.key_identifier for e in crl.extensions
+                        if isinstance(e.value, x509.AuthorityKeyIdentifier)), None),
+                   source=crl)
     except Exception as error:
         raise malformed(f'not a CRL: {type(error).__name__}') from None
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID, ObjectIdentifier
 
-from ccs2_pki.certificate import Certificate, KeyAlgorithm, parse_certificate
+from ccs2_pki.certificate import Certificate, KeyAlgorithm, PublicKey, parse_certificate
 from ccs2_pki.keys import generate_key
 from ccs2_pki.revocation import MAX_AGE
 from ccs2_pki.signatures import PrivateKey
@@ -76,30 +76,35 @@ class Issued:
 
 def issue(plan: Plan, issuer: Issued | None, algorithm: KeyAlgorithm, now: datetime) -> Issued:
     """Make a certificate with a new key; self-signed without an issuer."""
-    algorithm = plan.algorithm or algorithm
-    key = generate_key(algorithm)
-    signer = issuer.key if issuer else key
+    key = generate_key(plan.algorithm or algorithm)
+    certificate = certify(plan, key.public_key(), issuer.certificate if issuer else None,
+                          issuer.key if issuer else key, now)
+    return Issued(plan.name, certificate, key, issuer)
+
+
+def certify(plan: Plan, key: PublicKey, issuer: Certificate | None, signer: PrivateKey,
+            now: datetime) -> Certificate:
+    """Make a certificate for a public key, as an authority does with a signing request."""
     start = now + timedelta(days=plan.start)
     subject = x509.Name([x509.NameAttribute(_TYPES[kind], value) for kind, value in plan.subject])
     builder = (x509.CertificateBuilder()
                .subject_name(subject)
-               .issuer_name(issuer.certificate.source.subject if issuer else subject)
-               .public_key(key.public_key())
+               .issuer_name(issuer.source.subject if issuer else subject)
+               .public_key(key)
                .serial_number(x509.random_serial_number())
                .not_valid_before(start)
                .not_valid_after(start + timedelta(days=plan.days)))
-    for extension, critical in _extensions(plan, key, algorithm):
+    for extension, critical in _extensions(plan, key):
         builder = builder.add_extension(extension, critical)
     certificate = builder.sign(signer, plan.hash or _hash_of(signer))
-    return Issued(plan.name, parse_certificate(certificate.public_bytes(Encoding.DER)), key, issuer)
+    return parse_certificate(certificate.public_bytes(Encoding.DER))
 
 
-def _extensions(plan: Plan, key: PrivateKey,
-                algorithm: KeyAlgorithm) -> Sequence[tuple[x509.ExtensionType, bool]]:
+def _extensions(plan: Plan, key: PublicKey) -> Sequence[tuple[x509.ExtensionType, bool]]:
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(plan.is_ca, plan.path_length), True),
         (x509.KeyUsage(**{usage: usage in plan.key_usage for usage in _USAGES}), True),
-        (_subject_key_id(key, algorithm), False)]
+        (_subject_key_id(key), False)]
     if plan.extended_key_usage:
         extensions.append((x509.ExtendedKeyUsage([ObjectIdentifier(oid) for oid
                                                   in plan.extended_key_usage]), False))
@@ -114,10 +119,10 @@ def _extensions(plan: Plan, key: PrivateKey,
     return extensions
 
 
-def _subject_key_id(key: PrivateKey, algorithm: KeyAlgorithm) -> x509.SubjectKeyIdentifier:
+def _subject_key_id(key: PublicKey) -> x509.SubjectKeyIdentifier:
     """Return the usual identifier, or the one of 8 octets that ISO 15118-20 uses (RFC 5280)."""
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    if algorithm is KeyAlgorithm.P256:
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == 'secp256r1':
         return identifier
     short = identifier.digest[-8:]
     return x509.SubjectKeyIdentifier(bytes([0x40 | short[0] & 0x0f]) + short[1:])
@@ -152,7 +157,9 @@ def crl(issuer: Issued, revoked: Sequence[Issued], now: datetime) -> bytes:
     builder = (x509.CertificateRevocationListBuilder()
                .issuer_name(issuer.certificate.source.subject)
                .last_update(now - timedelta(hours=1))
-               .next_update(now + MAX_AGE))
+               .next_update(now + MAX_AGE)
+               .add_extension(x509.AuthorityKeyIdentifier(
+                   issuer.certificate.subject_key_id, None, None), False))
     for entry in revoked:
         builder = builder.add_revoked_certificate(
             x509.RevokedCertificateBuilder().serial_number(entry.certificate.serial)
