@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
@@ -12,4 +12,4 @@ _R = TypeVar('_R')
 
 def cached(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Remember every result of ``function``."""
-    return functools.cache(function)
+    return cast(Callable[_P, _R], functools.cache(function))

@@ -237,9 +237,9 @@ class SignatureProperty(Element):
     target: AnyURI = required_attribute('Target', 'Id of the signature described')
 
 
-@declared(XMLDSIG, element='SignatureProperties')
+@declared(XMLDSIG, element='SignatureProperties', content=Content.OPAQUE)
 class SignatureProperties(Element):
-    """Properties of a signature."""
+    """Properties of a signature; only its names are declared."""
 
     id: ElementID | None = attribute('Id', 'identifier of the element')
     signature_property: list[SignatureProperty] = elements(SignatureProperty, 'properties')
