@@ -180,9 +180,13 @@ class Store:
             yield change
             if change.entries == entries:
                 return
+            dropped = {e.key for e in entries if e.key} - {e.key for e in change.entries if e.key}
+            doomed = [(self.provider(key.provider), key) for key in dropped]
             self._write_index(generation + 1, change.entries)
             change.generation = generation + 1
-            self._collect(entries, change.entries)
+            for provider, key in doomed:
+                provider.delete(key)
+            self._collect(change.entries)
 
     def write_object(self, data: bytes) -> str:
         """Write an object and return its name; it belongs to nothing until an index names it."""
@@ -233,12 +237,10 @@ class Store:
                                       tuple(found[EntryKind.CRL])),
             damaged=tuple(damaged))
 
-    def _collect(self, before: Sequence[Entry], after: Sequence[Entry]) -> None:
-        """Remove what the index no longer names, and what interrupted changes left behind."""
-        objects = {name for entry in after for name in entry.objects}
-        keys = {entry.key for entry in after if entry.key}
-        for reference in {entry.key for entry in before if entry.key} - keys:
-            self.provider(reference.provider).delete(reference)
+    def _collect(self, entries: Sequence[Entry]) -> None:
+        """Remove files that the index does not name: replaced, or left by an interrupted change."""
+        objects = {name for entry in entries for name in entry.objects}
+        keys = {entry.key for entry in entries if entry.key}
         for reference in set(self.file_keys.held()) - keys:
             self.file_keys.delete(reference)
         try:

@@ -67,6 +67,7 @@ def create(records: Sequence[TokenRecord], name: str, roles: frozenset[TokenRole
     if len([record for record in records if record.expires > now]) >= MAX_TOKENS:
         raise malformed(f'{MAX_TOKENS} tokens exist already')
     secret = secrets.token_urlsafe(_SECRET_SIZE)
+    now = now.replace(microsecond=0)
     record = TokenRecord(secrets.token_hex(4), name, roles, _digest(secret), now, now + lifetime)
     return record, f'{_PREFIX}_{record.id}_{secret}'
 

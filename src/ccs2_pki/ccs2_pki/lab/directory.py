@@ -77,6 +77,7 @@ def fill_store(store: Store, hierarchies: Iterable[Hierarchy], now: datetime) ->
 
 
 def _write(folder: Path, hierarchy: Hierarchy, wrong: list[Wrong]) -> None:
+    private_directory(folder, create=True)
     for part in ('certs', 'chains', 'keys', 'ocsp', 'crls', 'wrong'):
         private_directory(folder / part, create=True)
     for name, issued in hierarchy.issued.items():
