@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from builtin_interfaces.msg import Time
 
 from ccs2_interfaces.msg import ControlPilot, Link, V2GConnection
 from ccs2_interfaces.srv import Reset
 from ccs2_link.homeplug.frame import mac_text
+from ccs2_link.link_runner import LinkRunner
 from ccs2_link.modem.contract import Modem, ModemError
-from ccs2_link.plc_link_drivers import DRIVERS, Driver
-from ccs2_link.slac.contract import (
-    Changed,
-    DataLink,
-    LinkCore,
-    LinkState,
-    Output,
-    Pilot,
-    PilotState,
-    ResetModem,
-    Send,
-)
+from ccs2_link.plc_link_drivers import Driver, installed_drivers
+from ccs2_link.slac.contract import DataLink, LinkCore, LinkState, Pilot, PilotState
 from ccs2_node import STATE, ConfigureError, Level, ManagedNode, Status, run
 
 PILOT_PATIENCE = 0.5
@@ -59,18 +48,20 @@ def pilot_of(message: ControlPilot) -> Pilot:
 class PlcLinkNode(ManagedNode):
     """Wire one modem and one link core to the graph."""
 
-    def __init__(self, drivers: Mapping[str, Driver] = DRIVERS) -> None:
-        """Take the table of drivers that the parameter `driver` chooses from."""
+    def __init__(self, drivers: Mapping[str, Driver] | None = None) -> None:
+        """Take the drivers that the parameter `driver` chooses from: all that are installed."""
         super().__init__('plc_link')
-        self.parameter('driver', str, f'kind of modem: {", ".join(drivers)}')
-        for driver in drivers.values():
-            for name, (default, description) in driver.parameters.items():
-                if not self.has_parameter(name):
-                    self.parameter(name, default, description)
-        self._drivers = drivers
+        self._drivers = installed_drivers() if drivers is None else drivers
+        self.parameter('driver', str, f'kind of modem: {", ".join(self._drivers)}')
+        for driver in self._drivers.values():
+            for parameter in driver.parameters:
+                if not self.has_parameter(parameter.name):
+                    self.parameter(
+                        parameter.name, parameter.default, parameter.description,
+                        minimum=parameter.minimum, maximum=parameter.maximum)
         self._modem: Modem | None = None
-        self._core: LinkCore | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._make_core: Callable[[bytes], LinkCore] | None = None
+        self._runner: LinkRunner | None = None
         self._since = Time()
         self._shown: tuple[LinkState, str] | None = None
         self._pilot = Pilot()
@@ -83,53 +74,51 @@ class PlcLinkNode(ManagedNode):
         self.serve(Reset, '~/reset', self._on_reset)
 
     async def configure(self) -> None:
-        """Make driver and core; nothing is opened yet."""
+        """Make the driver and check all settings; nothing is opened yet."""
         name = self.value('driver')
         if name not in self._drivers:
             raise ConfigureError(f"parameter 'driver': {name!r} is none of {list(self._drivers)}")
-        driver = self._drivers[name]
         try:
-            self._modem = driver.make_modem(self.value)
-            self._make_core = driver.make_core
+            self._modem = self._drivers[name].make_modem(self.value)
+            self._make_core = self._drivers[name].make_core(self.value)
         except ValueError as error:
             raise ConfigureError(str(error)) from None
 
     async def activate(self) -> None:
         """Open the modem and start to follow the pilot."""
-        modem = self._need(self._modem)
+        if self._modem is None or self._make_core is None:
+            raise ConfigureError('there is no modem')
+        runner = LinkRunner(
+            self._modem, on_change=self._publish, on_reset=self._on_modem_reset,
+            on_failure=self.fail)
         try:
-            await modem.open()
-            self._core = self._make_core(self.value, modem.mac)
-        except (ModemError, OSError, ValueError) as error:
-            await modem.close()
+            await runner.open(self._make_core)
+        except ModemError as error:
             raise ConfigureError(f'{self.value("driver")} modem: {error}') from None
+        self._runner = runner
         self._since = self.now_message()
         self._shown = None
-        modem.on_frame = lambda frame: self._guard(self._on_frame, frame)
-        modem.on_ready = lambda ready: self._guard(self._on_ready, ready)
-        modem.on_failure = self.fail
+        self._pilot = Pilot()
+        self._pilot_heard = -math.inf
         self.every(PILOT_PATIENCE / 5, self._watch_pilot)
         self.every(PUBLISH_PERIOD, self._publish)
 
     async def deactivate(self) -> None:
         """Leave the network and give the modem back."""
-        modem, core = self._need(self._modem), self._need(self._core)
-        self._apply(core.data_link(self.loop.time(), DataLink.TERMINATE))
-        modem.set_link(False)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._core = None
-        await modem.close()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.close()
+            self._publisher.publish(self._message(LinkState.UNAVAILABLE, 'node was deactivated'))
 
     async def cleanup(self) -> None:
         """Forget the driver."""
-        self._modem = None
+        self._modem = self._make_core = None
 
     def diagnose(self) -> Sequence[Status]:
         """Report the link with everything but the key."""
-        if self._core is None or self._modem is None:
+        if self._runner is None or self._modem is None:
             return [Status('link', Level.STALE, 'not active')]
-        status = self._core.status()
+        status = self._runner.status
         values: dict[str, object] = {
             'state': status.state.name.lower(),
             'interface': self._modem.interface,
@@ -147,12 +136,6 @@ class PlcLinkNode(ManagedNode):
         hardware_id = mac_text(status.modem_mac or b'') or self._modem.interface
         return [Status('link', _LEVELS[status.state], status.message, values, hardware_id)]
 
-    def _on_frame(self, frame: bytes) -> None:
-        self._apply(self._need(self._core).receive(self.loop.time(), frame))
-
-    def _on_ready(self, ready: bool) -> None:
-        self._apply(self._need(self._core).modem(self.loop.time(), ready))
-
     def _on_pilot(self, message: ControlPilot) -> None:
         self._pilot_heard = self.loop.time()
         self._set_pilot(pilot_of(message))
@@ -162,83 +145,64 @@ class PlcLinkNode(ManagedNode):
             self._set_pilot(Pilot())
 
     def _set_pilot(self, pilot: Pilot) -> None:
-        if pilot != self._pilot:
+        if pilot != self._pilot and self._runner is not None:
             self._pilot = pilot
-            self._apply(self._need(self._core).pilot(self.loop.time(), pilot))
+            self._runner.pilot(pilot)
 
     def _on_connection(self, message: V2GConnection) -> None:
         """Do once what the end of each connection means for the link."""
         request = _DATA_LINK.get(message.data_link)
         end = (message.connection_id, message.data_link)
-        if message.state == V2GConnection.STATE_CLOSED and request and end != self._ended:
-            self._ended = end
-            self._apply(self._need(self._core).data_link(self.loop.time(), request))
+        if message.state != V2GConnection.STATE_CLOSED or request is None or end == self._ended:
+            return
+        self._ended = end
+        if self._runner is not None:
+            self._runner.data_link(request)
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
         energy = self._pilot.state in (PilotState.UNKNOWN, PilotState.C, PilotState.D)
         if energy and not request.force:
             response.message = f'pilot in {self._pilot.state.name}: energy may flow'
-            return response
-        self._apply(self._need(self._core).reset(self.loop.time(), 'commanded by ~/reset'))
-        response.success = True
+        elif self._runner is not None:
+            self._runner.reset('commanded by ~/reset')
+            response.success = True
         return response
 
-    def _apply(self, outputs: Sequence[Output]) -> None:
-        """Carry out what the core decided, then arrange to be called when it is due."""
-        modem, core = self._need(self._modem), self._need(self._core)
-        for output in outputs:
-            if isinstance(output, Send):
-                modem.send(output.frame)
-            elif isinstance(output, ResetModem):
-                self._resets += 1
-                self.get_logger().warning(f'resetting the modem: {output.reason}')
-                modem.reset()
-            elif isinstance(output, Changed):
-                modem.set_link(output.state is LinkState.MATCHED)
-                self._publish()
-        if self._timer is not None:
-            self._timer.cancel()
-        due = core.deadline()
-        self._timer = None if due is None else self.loop.call_at(
-            due, self._guard, self._on_due, None)
-
-    def _on_due(self, _: None) -> None:
-        self._apply(self._need(self._core).tick(self.loop.time()))
+    def _on_modem_reset(self, reason: str) -> None:
+        self._resets += 1
+        self.get_logger().warning(f'resetting the modem: {reason}')
 
     def _publish(self) -> None:
-        status = self._need(self._core).status()
+        if self._runner is None or self._modem is None:
+            return
+        status = self._runner.status
         shown = (status.state, status.message)
         if shown != self._shown:
             if self._shown is None or self._shown[0] is not status.state:
                 self._since = self.now_message()
             self._shown = shown
             self.get_logger().info(f'link {status.state.name.lower()}: {status.message}')
-        message = Link(
-            state=status.state.value,
-            since=self._since,
-            interface=self._need(self._modem).interface,
-            attenuation=math.nan if status.attenuation is None else status.attenuation,
-            attenuation_profile=[float(group) for group in status.attenuation_profile],
-            modem=status.modem[:64],
-            matches=status.matches,
-            failures=status.failures,
-            resets=self._resets,
-            message=status.message[:256],
-        )
-        message.header.stamp = self.now_message()
-        message.peer_mac = list(status.peer_mac or bytes(6))
-        message.run_id = list(status.run_id or bytes(8))
-        message.nid = list(status.nid or bytes(7))
+        message = self._message(status.state, status.message)
+        message.interface = self._modem.interface[:15]
+        message.modem = status.modem[:64]
+        message.matches = status.matches
+        message.failures = status.failures
+        if status.peer_mac and status.run_id:
+            message.peer_mac = list(status.peer_mac)
+            message.run_id = list(status.run_id)
+        if status.nid:
+            message.nid = list(status.nid)
+        if status.attenuation is not None:
+            message.attenuation = status.attenuation
+            message.attenuation_profile = [float(group) for group in status.attenuation_profile]
         self._publisher.publish(message)
 
-    @staticmethod
-    def _need(part: Any) -> Any:
-        """Return a part that exists while the node is active."""
-        if part is None:
-            raise RuntimeError('the node is not active')
-        return part
-
-    _make_core: Callable[[Callable[[str], Any], bytes], LinkCore]
+    def _message(self, state: LinkState, text: str) -> Link:
+        message = Link(
+            state=state.value, since=self._since, attenuation=math.nan, resets=self._resets,
+            message=text[:256])
+        message.header.stamp = self.now_message()
+        return message
 
 
 def main() -> int:
