@@ -1,0 +1,158 @@
+"""One connector of a running station, seen from outside through its topics and the car's action."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+
+from ccs2_interfaces.action import Charge
+from ccs2_interfaces.msg import (
+    ChargeCommand,
+    ChargingSession,
+    ControlPilot,
+    ElectricVehicle,
+    Isolation,
+    Link,
+    Meter,
+    PowerStatus,
+    SafetyStatus,
+    V2GConnection,
+    V2GTrace,
+)
+from ccs2_node.qos import EVENT, LATEST, STATE, TELEMETRY
+from station.processes import StationError
+
+TOPICS = {
+    'charge_command': (ChargeCommand, LATEST),
+    'control_pilot': (ControlPilot, STATE),
+    'ev': (ElectricVehicle, STATE),
+    'isolation': (Isolation, TELEMETRY),
+    'link': (Link, STATE),
+    'meter': (Meter, TELEMETRY),
+    'power/status': (PowerStatus, TELEMETRY),
+    'safety/status': (SafetyStatus, TELEMETRY),
+    'session': (ChargingSession, STATE),
+    'v2g/connection': (V2GConnection, STATE),
+    'v2g/trace': (V2GTrace, TELEMETRY),
+}
+Hook = Callable[[str, Any], None]
+
+
+class Connector:
+    """Keeps the newest message of each topic. Used in one thread, by :meth:`wait`."""
+
+    def __init__(self, name: str = 'connector_1', domain: int | None = None) -> None:
+        self.name = name
+        #: The newest message of each topic that has had one.
+        self.latest: dict[str, Any] = {}
+        #: The newest diagnostic status by its name, without the connector's.
+        self.diagnostics: dict[str, Any] = {}
+        #: Called with topic and message.
+        self.hooks: list[Hook] = []
+        self.feedback: Charge.Feedback | None = None
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = rclpy.create_node('station_observer', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        for topic, (kind, qos) in TOPICS.items():
+            self.node.create_subscription(kind, f'/{name}/{topic}', self._keep(topic), qos)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnose, EVENT)
+        self._charge = ActionClient(self.node, Charge, f'/{name}/car/charge')
+
+    def __enter__(self) -> Connector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown()
+        self._charge.destroy()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def spin(self, seconds: float) -> None:
+        """Take messages for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def wait(self, condition: Callable[[], Any], seconds: float, what: str) -> Any:
+        """Take messages until a condition holds, and return what it gave.
+
+        Raises :class:`StationError` saying `what` did not happen within `seconds`.
+        """
+        end = time.monotonic() + seconds
+        while not (result := condition()):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise StationError(f'{what}: not within {seconds:g} s')
+            self._executor.spin_once(timeout_sec=min(left, 0.05))
+        return result
+
+    def nodes(self) -> set[str]:
+        """Return the full names of all nodes in the graph."""
+        return {f"{namespace.rstrip('/')}/{name}"
+                for name, namespace in self.node.get_node_names_and_namespaces()}
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the lifecycle manager has all nodes active."""
+        status = self.diagnostics.get('lifecycle_manager: station')
+        return status is not None and status.level == b'\x00'
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        """Wait until all nodes are active; raise :class:`StationError` with the reason if not."""
+        self.diagnostics.pop('lifecycle_manager: station', None)
+        try:
+            self.wait(lambda: self.ready, seconds, 'all nodes active')
+            self.wait(self._charge.server_is_ready, seconds, 'the car answers')
+        except StationError as error:
+            status = self.diagnostics.get('lifecycle_manager: station')
+            told = status.message if status else 'no word from the lifecycle manager'
+            raise StationError(f'{error}; {told}') from None
+
+    def charge(self, seconds: float = 10.0, **goal: Any) -> Any:
+        """Let the car charge; return the future of its result (``.done()``, ``.result()``)."""
+        request = Charge.Goal(**goal)
+        sent = self._charge.send_goal_async(request, feedback_callback=self._on_feedback)
+        self.wait(sent.done, seconds, 'the car takes the goal')
+        handle = sent.result()
+        if not handle.accepted:
+            raise StationError('the car refused the goal')
+        return handle.get_result_async()
+
+    def call(self, kind: Any, name: str, request: Any, seconds: float = 10.0) -> Any:
+        """Call a service of this connector, e.g. ``'hlc/stop'``; return the response."""
+        client = self.node.create_client(kind, f'/{self.name}/{name}')
+        try:
+            self.wait(client.service_is_ready, seconds, f'service {name}')
+            future = client.call_async(request)
+            self.wait(future.done, seconds, f'answer of {name}')
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def _keep(self, topic: str) -> Callable[[Any], None]:
+        def keep(message: Any) -> None:
+            self.latest[topic] = message
+            for hook in self.hooks:
+                hook(topic, message)
+        return keep
+
+    def _diagnose(self, message: Any) -> None:
+        for status in message.status:
+            connector, _, name = status.name.partition('/')
+            if connector == self.name:
+                self.diagnostics[name] = status
+
+    def _on_feedback(self, message: Any) -> None:
+        self.feedback = message.feedback

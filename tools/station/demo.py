@@ -1,0 +1,140 @@
+"""`make demo`: a simulated car charges at the simulated station, before your eyes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from ccs2_interfaces.action import Charge
+from station.connector import Connector
+from station.processes import StationError, StationProcesses
+from station.record import JOULES_PER_KWH, Recorder, TraceFile, plot
+from station.view import View, minutes, names, number, panel, plain
+
+OUTPUT = Path('demo')
+#: What the station speaks, by the name on the command line.
+GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121}
+AUTHORIZATIONS = ('eim',)
+#: The view is drawn so often, in s; on a plain console a line is written every second.
+FRAME = 0.1
+LINE = 1.0
+#: Longest charge in s of real time.
+TIMEOUT = 600.0
+RESULTS = names(Charge.Result, '')
+
+
+def options(words: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog='make demo', description=__doc__)
+    parser.add_argument('--protocol', choices=GOALS, default='din')
+    parser.add_argument('--auth', choices=AUTHORIZATIONS, default='eim')
+    parser.add_argument('--soc', type=ratio, default=0.2, help='state of charge at plug-in, 0..1')
+    parser.add_argument('--target', type=ratio, default=0.8, help='state of charge at the end')
+    return parser.parse_args(words)
+
+
+def ratio(text: str) -> float:
+    """Read a number of 0..1."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f'{text} is not within 0 to 1')
+    return value
+
+
+def charge(connector: Connector, view: View, goal: dict[str, Any], console: Console) -> Any:
+    """Let the car charge and show it; return the action's result."""
+    result = connector.charge(**goal)
+    end = time.monotonic() + TIMEOUT
+    title = 'connector_1'
+    if console.is_terminal:
+        with Live(panel(view, title), console=console, refresh_per_second=1 / FRAME) as live:
+            while not result.done() and time.monotonic() < end:
+                connector.spin(FRAME)
+                live.update(panel(view, title))
+    else:
+        while not result.done() and time.monotonic() < end:
+            console.print(plain(view), soft_wrap=True, highlight=False)
+            next_line = time.monotonic() + LINE
+            while not result.done() and time.monotonic() < next_line:
+                connector.spin(FRAME)
+    if not result.done():
+        raise StationError(f'the charge did not end within {TIMEOUT:g} s')
+    return result.result().result
+
+
+def summary(result: Any, view: View, recorder: Recorder) -> list[tuple[str, str]]:
+    """Return the table at the end."""
+    highest = max((sample.power for sample in recorder.samples
+                   if not math.isnan(sample.power)), default=math.nan)
+    return [
+        ('protocol', view.protocol),
+        ('result', 'completed' if result.error_code == Charge.Result.NONE else
+         f'{RESULTS.get(result.error_code, result.error_code)}: {result.error_msg}'),
+        ('duration', f'{minutes(result.duration)} min'),
+        ('energy', number(result.energy / JOULES_PER_KWH, 'kWh', 2)),
+        ('highest power', number(highest / 1000, 'kW')),
+        ('state of charge', number(100 * result.state_of_charge, '%')),
+        ('charge loops', str(result.loops)),
+        ('messages', f'{recorder.trace.messages}, {recorder.trace.missed} not seen'),
+    ]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the demo; return 0 if the session completed and the station is safe again."""
+    chosen = options(words)
+    console = Console()
+    OUTPUT.mkdir(exist_ok=True)
+    trace = TraceFile(OUTPUT / 'trace.jsonl')
+    recorder, view = Recorder(trace), View(target=chosen.target)
+    goal = {'protocol': GOALS[chosen.protocol], 'state_of_charge': chosen.soc,
+            'target_state_of_charge': chosen.target}
+    station = None
+    try:
+        with Connector() as connector:
+            connector.spin(0.5)
+            if '/connector_1/hlc' in connector.nodes():
+                raise StationError(
+                    'another station runs in ROS domain '
+                    f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
+            console.print('starting the station …')
+            station = StationProcesses(log=OUTPUT / 'station.log')
+            connector.wait_until_ready()
+            connector.hooks += [recorder, view]
+            result = charge(connector, view, goal, console)
+            connector.wait(lambda: safe(connector), 5.0, 'open contactors and no current')
+    except StationError as error:
+        console.print(f'[bold red]demo failed:[/] {error}')
+        if station is not None:
+            console.print(station.tail(), markup=False, highlight=False)
+        return 1
+    finally:
+        trace.close()
+        code = station.stop() if station is not None else 0
+    title = f'{view.protocol}, {number(100 * chosen.soc, "%", 0)} to ' \
+        f'{number(100 * result.state_of_charge, "%", 0)}'
+    plot(recorder.samples, OUTPUT / 'plot.png', title)
+    for name, text in summary(result, view, recorder):
+        console.print(f'  {name:<16} {text}', highlight=False)
+    for name in ('trace.jsonl', 'plot.png', 'station.log'):
+        console.print(f'  written          {OUTPUT / name}', highlight=False)
+    if code:
+        console.print('[bold red]the station did not end cleanly; see the end of its log[/]')
+    return int(result.error_code != Charge.Result.NONE or code != 0)
+
+
+def safe(connector: Connector) -> bool:
+    """Tell whether the contactors are open and nothing flows."""
+    safety, power = (connector.latest.get(topic) for topic in ('safety/status', 'power/status'))
+    return bool(safety and power and safety.contactors_open and abs(power.current) < 1.0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
