@@ -1,0 +1,1 @@
+"""Power hardware of the charging station: the HAL contract, supply control, safety supervisor."""

@@ -1,0 +1,25 @@
+from setuptools import find_packages, setup
+
+setup(
+    name='ccs2_power',
+    version='0.1.0',
+    packages=find_packages(include=['ccs2_power', 'ccs2_power.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/ccs2_power']),
+        ('share/ccs2_power', ['package.xml']),
+    ],
+    package_data={'ccs2_power': ['py.typed']},
+    install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
+    zip_safe=True,
+    maintainer='CCS2 authors',
+    maintainer_email='ccs2@example.org',
+    description='Power hardware of the CCS2 charging station: HAL, supply control, safety.',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'power = ccs2_power.power_node:main',
+            'safety = ccs2_power.safety_node:main',
+        ],
+    },
+)
