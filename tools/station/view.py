@@ -31,7 +31,7 @@ def names(kind: Any, prefix: str) -> dict[int, str]:
     constants = {name: getattr(kind, name) for name in dir(type(kind))
                  if name.isupper() and name.startswith(prefix)}
     return {value: name.removeprefix(prefix).replace('_', ' ').capitalize()
-            for name, value in constants.items()}
+            for name, value in constants.items() if isinstance(value, int)}
 
 
 STAGES = names(ChargingSession, 'STAGE_')
