@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from ccs2_hlc import exi
 
 CORPUS = Path(__file__).parents[4] / 'shared' / 'corpus'

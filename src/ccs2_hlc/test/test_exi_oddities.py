@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, iso2, sap
 
@@ -151,7 +152,7 @@ def test_values_in_the_wrong_place_are_refused():
     header = din.MessageHeader(session_id=bytes(8))
     for body in (din.PhysicalValue(multiplier=0, value=1), iso2.SessionStopRes(
             response_code=iso2.ResponseCode.OK), 'text'):
-        with pytest.raises(exi.ExiError, match='does not belong|belong there'):
+        with pytest.raises(exi.ExiError, match=r'does not belong'):
             exi.encode(din.V2GMessage(header=header, body=body))
     with pytest.raises(exi.ExiError, match='expected MessageHeader'):
         exi.encode(din.V2GMessage(header=din.SessionStopReq(), body=None))

@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
-from ccs2_hlc import exi
-from ccs2_hlc.exi.declare import Element, declaration
-from ccs2_hlc.exi.messages import iso2, xmldsig
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+from ccs2_hlc import exi
+from ccs2_hlc.exi.declare import Element, declaration
+from ccs2_hlc.exi.messages import iso2, xmldsig
 
 CORPUS = Path(__file__).parents[4] / 'shared' / 'corpus' / 'exi.jsonl'
 SHA256 = 'http://www.w3.org/2001/04/xmlenc#sha256'

@@ -126,6 +126,8 @@ class Root:
     uri: str
     type: int = NONE
     value: int = NONE
+    #: A document may consist of it.
+    message: bool = False
 
 
 @dataclass(slots=True)
@@ -197,8 +199,11 @@ _Entry = tuple[int, Namespace, Field, Any]
 
 
 class _Compiler:
-    def __init__(self, namespaces: Sequence[Namespace]) -> None:
+    def __init__(
+        self, namespaces: Sequence[Namespace], messages: Sequence[type[Element]],
+    ) -> None:
         self.namespaces = namespaces
+        self.messages = messages
         self.tables = Tables()
         self._values: dict[int, tuple[Any, int]] = {}
         self._types: dict[tuple[type[Element], bool], int] = {}
@@ -392,7 +397,8 @@ class _Compiler:
             elif isinstance(kind, tuple):
                 made.append(Root(name, uri, type=self.type_index(*kind)))
             elif is_complex(kind):
-                made.append(Root(name, uri, type=self.type_index(kind)))
+                made.append(
+                    Root(name, uri, type=self.type_index(kind), message=kind in self.messages))
             else:
                 made.append(Root(name, uri, value=self.value_index(kind)))
         return made
@@ -438,6 +444,11 @@ class _Compiler:
         return len(self.tables.types) - 1
 
 
-def compile_tables(namespaces: Sequence[Namespace]) -> Tables:
-    """Compile all declarations of ``namespaces`` into the tables of one schema."""
-    return _Compiler(namespaces).compile()
+def compile_tables(
+    namespaces: Sequence[Namespace], messages: Sequence[type[Element]],
+) -> Tables:
+    """Compile all declarations of ``namespaces`` into the tables of one schema.
+
+    ``messages`` are the classes that a document may consist of.
+    """
+    return _Compiler(namespaces, messages).compile()

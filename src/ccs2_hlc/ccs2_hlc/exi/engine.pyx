@@ -210,7 +210,8 @@ cdef object read_unsigned(Reader *reader, const Value *value):
     cdef uint64_t number = 0
     cdef int outcome = take_unsigned(&reader.bits, &number)
     if outcome == 0:
-        if reader.validate and value.bounded_above and number > value.high:
+        if reader.validate and (
+                number < <uint64_t>value.low or value.bounded_above and number > value.high):
             fail_reading(reader, f'{number} is out of range')
         return PyLong_FromUnsignedLongLong(number)
     big = read_big(reader)
@@ -491,7 +492,7 @@ cdef class Grammar:
         self.load_types(tables.types)
         self.root_codes = {
             tables.types[root.type].cls: code
-            for code, root in enumerate(self.document) if root.type >= 0}
+            for code, root in enumerate(self.document) if root.message}
 
     def __dealloc__(self):
         PyMem_Free(self.values)
@@ -626,6 +627,8 @@ cdef class Grammar:
         reader.path[0] = <PyObject *>name
         if trace is not None:
             note(&reader, start, f'SE({name})', code)
+        if not fragment and not root.message:
+            fail_reading(&reader, 'this element is no message')
         if root.type >= 0:
             message = self.read_type(&reader, root.type)
         else:
@@ -754,7 +757,7 @@ cdef class Grammar:
         """Return the document whose root element is ``message``; raise ``ExiError``."""
         code = self.root_codes.get(type(message))
         if code is None:
-            raise TypeError(f'{type(message).__name__} is no root element of {self.schema}')
+            raise TypeError(f'{type(message).__name__} is no message of {self.schema}')
         return self.encode(self.document, code, 1, message, validate)
 
     def encode_fragment(self, int code, value, bint validate=True):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .cache import cached
 from .compiler import hints_of, is_complex, item_of
 from .declare import Element, Field, declaration, stand_ins
-from .schemas import grammar, namespaces
+from .schemas import messages
 
 _Convert = Callable[[Any], Any]
 
@@ -49,9 +49,9 @@ def from_json(schema: str, value: dict[str, Any]) -> Any:
     and types; ranges and completeness are checked when the message is encoded.
     """
     (name, content), = _as_dict(value, schema).items() if len(value) == 1 else _one_root(value)
-    for root in grammar(schema).document:
-        if root.name == name and root.type >= 0:
-            return element_from_json(_root_class(schema, name), content, name)
+    for cls in messages(schema):
+        if declaration(cls).element == name:
+            return element_from_json(cls, content, name)
     raise ValueError(f'{schema} has no message {name!r}')
 
 
@@ -194,13 +194,3 @@ def _as_dict(value: Any, path: str) -> dict[str, Any]:
 
 def _one_root(value: dict[str, Any]) -> Any:
     raise ValueError(f'expected one root element, not {len(value)}')
-
-
-@cached
-def _root_class(schema: str, name: str) -> type[Element]:
-    for namespace in namespaces(schema):
-        for cls in namespace.classes:
-            if declaration(cls).element == name:
-                return cls
-    raise ValueError(f'{schema} has no message {name!r}')
-

@@ -14,7 +14,7 @@ from typing import Any
 from .cache import cached
 from .compiler import Form, Value, hints_of, is_complex, item_of, value_of
 from .declare import Content, Element, Field, Namespace, declaration, stand_ins
-from .schemas import grammar, namespaces
+from .schemas import grammar, messages, namespaces
 
 _ASCII = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/#%*+'
 #: Two, three and four octets in UTF-8; two and three in EXI.
@@ -45,7 +45,7 @@ class Sampler:
 
     def message(self) -> Element:
         """Return a message: a root element of the schema."""
-        return self.element(self.random.choice(message_classes(self.schema)))
+        return self.element(self.random.choice(messages(self.schema)))
 
     def fragment(self) -> tuple[str, Any]:
         """Return the name and the content of any element of the schema."""
@@ -160,18 +160,6 @@ class Sampler:
         if self.random.random() < 0.1:
             letters = _ASCII + _BEYOND_ASCII * 4
         return ''.join(self.random.choices(letters, k=self.size(space)))
-
-
-@cached
-def message_classes(schema: str) -> tuple[type[Element], ...]:
-    """Return the classes of the messages of ``schema``: what can be a document."""
-    own = namespaces(schema)[0]
-    wrapped = [cls for namespace in namespaces(schema)[:-1] for cls in namespace.classes
-               if declaration(cls).element == 'V2G_Message']
-    if wrapped:
-        return tuple(wrapped)
-    return tuple(cls for cls in own.classes if declaration(cls).element is not None
-                 and not _opaque(cls) and not declaration(cls).abstract)
 
 
 @cached

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 from .cache import cached
-from .declare import Namespace
+from .declare import Element, Namespace
 from .engine import Grammar
 
 #: Schema name to the module that declares it.
@@ -44,19 +45,29 @@ def grammar(schema: str) -> Grammar:
     """Return the compiled grammar of ``schema``, importing and compiling it on first use."""
     from .compiler import compile_tables
 
-    return Grammar(schema, compile_tables(namespaces(schema)))
+    return Grammar(schema, compile_tables(namespaces(schema), messages(schema)))
 
 
 @cached
 def namespaces(schema: str) -> tuple[Namespace, ...]:
-    """Return the namespaces that make up ``schema``, importing their declarations."""
+    """Return the namespaces that make up ``schema``."""
+    found: tuple[Namespace, ...] = _module(schema).NAMESPACES
+    return found
+
+
+@cached
+def messages(schema: str) -> tuple[type[Element], ...]:
+    """Return the classes of the messages of ``schema``: what a document may consist of."""
+    found: tuple[type[Element], ...] = _module(schema).MESSAGES
+    return found
+
+
+def _module(schema: str) -> ModuleType:
     try:
-        module = importlib.import_module(_PACKAGE + MODULES[schema])
+        return importlib.import_module(_PACKAGE + MODULES[schema])
     except KeyError:
         known = ', '.join(MODULES)
         raise ValueError(f'unknown schema {schema!r}; there are: {known}') from None
-    made: tuple[Namespace, ...] = module.NAMESPACES
-    return made
 
 
 @cached

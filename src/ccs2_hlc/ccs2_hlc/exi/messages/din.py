@@ -1043,3 +1043,4 @@ class V2GMessage(Element):
 
 
 NAMESPACES = (MSG_DEF, MSG_HEADER, MSG_BODY, MSG_DATA_TYPES, xmldsig.XMLDSIG)
+MESSAGES = (V2GMessage,)

@@ -61,3 +61,4 @@ class SupportedAppProtocolReq(Element):
 
 
 NAMESPACES = (APP_PROTOCOL,)
+MESSAGES = (SupportedAppProtocolReq, SupportedAppProtocolRes)

@@ -245,3 +245,4 @@ class SignatureProperties(Element):
     signature_property: list[SignatureProperty] = elements(SignatureProperty, 'properties')
 
 NAMESPACES = (XMLDSIG,)
+MESSAGES = (Signature, SignedInfo)

@@ -21,6 +21,31 @@ from .types import (
     RationalNumber,
     ScheduledCLReqControlMode,
     ScheduledCLResControlMode,
+    V2GMessage,
+)
+from .types import (
+    DisplayParameters as DisplayParameters,
+)
+from .types import (
+    EVSENotification as EVSENotification,
+)
+from .types import (
+    EVSEStatus as EVSEStatus,
+)
+from .types import (
+    MessageHeader as MessageHeader,
+)
+from .types import (
+    MeterInfo as MeterInfo,
+)
+from .types import (
+    Processing as Processing,
+)
+from .types import (
+    Receipt as Receipt,
+)
+from .types import (
+    ResponseCode as ResponseCode,
 )
 
 AC = Namespace('urn:iso:std:iso:15118:-20:AC', qualified_attributes=True)
@@ -311,3 +336,4 @@ class ACChargeLoopRes(ChargeLoopRes):
 
 
 NAMESPACES = (AC, COMMON_TYPES, xmldsig.XMLDSIG)
+MESSAGES = tuple(cls for cls in AC.classes if issubclass(cls, V2GMessage))

@@ -16,8 +16,30 @@ from .types import (
     PercentValue,
     Processing,
     RationalNumber,
+    V2GMessage,
     V2GRequest,
     V2GResponse,
+)
+from .types import (
+    DisplayParameters as DisplayParameters,
+)
+from .types import (
+    EVSENotification as EVSENotification,
+)
+from .types import (
+    EVSEStatus as EVSEStatus,
+)
+from .types import (
+    MessageHeader as MessageHeader,
+)
+from .types import (
+    MeterInfo as MeterInfo,
+)
+from .types import (
+    Receipt as Receipt,
+)
+from .types import (
+    ResponseCode as ResponseCode,
 )
 
 ACDP = Namespace('urn:iso:std:iso:15118:-20:ACDP', qualified_attributes=True)
@@ -174,3 +196,4 @@ class ACDPSystemStatusRes(V2GResponse):
 
 
 NAMESPACES = (ACDP, COMMON_TYPES, xmldsig.XMLDSIG)
+MESSAGES = tuple(cls for cls in ACDP.classes if issubclass(cls, V2GMessage))

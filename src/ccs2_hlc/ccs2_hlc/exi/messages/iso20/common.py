@@ -41,8 +41,21 @@ from .types import (
     RationalNumber,
     Receipt,
     SessionID,
+    V2GMessage,
     V2GRequest,
     V2GResponse,
+)
+from .types import (
+    DisplayParameters as DisplayParameters,
+)
+from .types import (
+    EVSENotification as EVSENotification,
+)
+from .types import (
+    MessageHeader as MessageHeader,
+)
+from .types import (
+    ResponseCode as ResponseCode,
 )
 
 COMMON_MESSAGES = Namespace('urn:iso:std:iso:15118:-20:CommonMessages', qualified_attributes=True)
@@ -976,3 +989,4 @@ class VehicleCheckOutRes(V2GResponse):
 
 
 NAMESPACES = (COMMON_MESSAGES, COMMON_TYPES, xmldsig.XMLDSIG)
+MESSAGES = tuple(cls for cls in COMMON_MESSAGES.classes if issubclass(cls, V2GMessage))

@@ -23,8 +23,30 @@ from .types import (
     RationalNumber,
     ScheduledCLReqControlMode,
     ScheduledCLResControlMode,
+    V2GMessage,
     V2GRequest,
     V2GResponse,
+)
+from .types import (
+    DisplayParameters as DisplayParameters,
+)
+from .types import (
+    EVSENotification as EVSENotification,
+)
+from .types import (
+    EVSEStatus as EVSEStatus,
+)
+from .types import (
+    MessageHeader as MessageHeader,
+)
+from .types import (
+    MeterInfo as MeterInfo,
+)
+from .types import (
+    Receipt as Receipt,
+)
+from .types import (
+    ResponseCode as ResponseCode,
 )
 
 DC = Namespace('urn:iso:std:iso:15118:-20:DC', qualified_attributes=True)
@@ -306,3 +328,4 @@ class DCWeldingDetectionRes(V2GResponse):
 
 
 NAMESPACES = (DC, COMMON_TYPES, xmldsig.XMLDSIG)
+MESSAGES = tuple(cls for cls in DC.classes if issubclass(cls, V2GMessage))

@@ -29,8 +29,30 @@ from .types import (
     NumericID,
     Processing,
     RationalNumber,
+    V2GMessage,
     V2GRequest,
     V2GResponse,
+)
+from .types import (
+    DisplayParameters as DisplayParameters,
+)
+from .types import (
+    EVSENotification as EVSENotification,
+)
+from .types import (
+    EVSEStatus as EVSEStatus,
+)
+from .types import (
+    MessageHeader as MessageHeader,
+)
+from .types import (
+    MeterInfo as MeterInfo,
+)
+from .types import (
+    Receipt as Receipt,
+)
+from .types import (
+    ResponseCode as ResponseCode,
 )
 
 WPT = Namespace('urn:iso:std:iso:15118:-20:WPT', qualified_attributes=True)
@@ -496,3 +518,4 @@ class WPTChargeLoopRes(ChargeLoopRes):
 
 
 NAMESPACES = (WPT, COMMON_TYPES, xmldsig.XMLDSIG)
+MESSAGES = tuple(cls for cls in WPT.classes if issubclass(cls, V2GMessage))
