@@ -1,0 +1,322 @@
+"""The `pki` node: the certificate store's services, state and audit trail on the graph."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from builtin_interfaces.msg import Time
+
+from ccs2_interfaces.msg import Credential, PkiAudit, PkiState
+from ccs2_interfaces.srv import CreateCsr, Delete, Install, List, VerifyChain
+from ccs2_node import EVENT, STATE, ConfigureError, Level, ManagedNode, Status, run
+from ccs2_pki.audit import AuditFile, AuditRecord, record
+from ccs2_pki.certificate import KeyAlgorithm
+from ccs2_pki.errors import PkiError, malformed
+from ccs2_pki.guard import Guard
+from ccs2_pki.health import Finding, Health, Severity, assess
+from ccs2_pki.keys import KeyProvider
+from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys
+from ccs2_pki.profiles import Role, RootKind
+from ccs2_pki.provisioning import CredentialInfo, Provisioning
+from ccs2_pki.store import EntryKind, Snapshot, Store
+from ccs2_pki.tokens import LockOut, TokenFile, TokenRole
+from ccs2_pki.trusted_time import trusted_now
+
+POLL_PERIOD = 1.0
+"""The store is looked at so often [s]: the command line changes it, too."""
+ASSESS_PERIOD = 60.0
+"""Expiry is judged anew so often [s]."""
+
+KINDS = {
+    Credential.KIND_V2G_ROOT: EntryKind.V2G_ROOT, Credential.KIND_MO_ROOT: EntryKind.MO_ROOT,
+    Credential.KIND_OEM_ROOT: EntryKind.OEM_ROOT, Credential.KIND_CPS_ROOT: EntryKind.CPS_ROOT,
+    Credential.KIND_SECC_CHAIN: EntryKind.SECC_CHAIN,
+    Credential.KIND_OCSP_RESPONSE: EntryKind.OCSP_RESPONSE, Credential.KIND_CRL: EntryKind.CRL,
+}
+PROFILES = {
+    CreateCsr.Request.PROFILE_ISO_15118_2: KeyAlgorithm.P256,
+    CreateCsr.Request.PROFILE_ISO_15118_20_P521: KeyAlgorithm.P521,
+    CreateCsr.Request.PROFILE_ISO_15118_20_ED448: KeyAlgorithm.ED448,
+}
+ROOTS = {
+    VerifyChain.Request.ROOT_V2G: RootKind.V2G, VerifyChain.Request.ROOT_MO: RootKind.MO,
+    VerifyChain.Request.ROOT_OEM: RootKind.OEM, VerifyChain.Request.ROOT_CPS: RootKind.CPS,
+}
+USES = {
+    VerifyChain.Request.USE_ANY: None, VerifyChain.Request.USE_CONTRACT: Role.CONTRACT,
+    VerifyChain.Request.USE_SECC: Role.SECC, VerifyChain.Request.USE_VEHICLE: Role.VEHICLE,
+    VerifyChain.Request.USE_PROVISIONING: Role.OEM_PROVISIONING,
+    VerifyChain.Request.USE_CPS: Role.CPS,
+}
+_LEVELS = {Severity.OK: Level.OK, Severity.WARNING: Level.WARN, Severity.ERROR: Level.ERROR}
+_NOTHING = Health(False, False, None, (Finding(Severity.ERROR, 'store was not read yet'),))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What `configure` opens."""
+
+    store: Store
+    provisioning: Provisioning
+    guard: Guard
+    audit: AuditFile
+    csr_provider: str
+
+
+class PkiNode(ManagedNode):
+    """Wires one certificate store to the graph."""
+
+    def __init__(self) -> None:
+        super().__init__('pki')
+        self.parameter('store', '/var/lib/ccs2/pki', 'directory of the store; made if missing')
+        self.parameter('require_synchronised_clock', True,
+                       'trust the clock only while the kernel calls it synchronised')
+        self.parameter('expiry_warning', 30, 'warn so long before an expiry [days]', minimum=1,
+                       maximum=365)
+        self.parameter('lock_out_failures', 5, 'wrong tokens in a row before nobody is heard',
+                       minimum=1, maximum=100)
+        self.parameter('lock_out_pause', 30.0,
+                       'first pause after that [s]; doubles with each further wrong token',
+                       minimum=1.0, maximum=3600.0)
+        self.parameter('pkcs11_module', '',
+                       "shared library of a PKCS#11 token's maker; empty: keys are kept in files")
+        self.parameter('pkcs11_token', '', 'label of the PKCS#11 token')
+        self.parameter('pkcs11_pin_file', '', 'file of mode 0600 that holds its user PIN')
+        self._opened: _Opened | None = None
+        self._snapshot: Snapshot | None = None
+        self._health = _NOTHING
+        self._now: datetime | None = None
+        self._assessed = -math.inf
+        self._busy = asyncio.Lock()
+        self._state_publisher = self.publisher(PkiState, 'pki/state', STATE)
+        self._audit_publisher = self.publisher(PkiAudit, 'pki/audit', EVENT)
+        self.serve(Install, '~/install', self._on_install)
+        self.serve(Delete, '~/delete', self._on_delete)
+        self.serve(List, '~/list', self._on_list)
+        self.serve(CreateCsr, '~/create_csr', self._on_create_csr)
+        self.serve(VerifyChain, '~/verify_chain', self._on_verify_chain)
+
+    async def configure(self) -> None:
+        """Open the store; refuse one that others can reach."""
+        providers: list[KeyProvider] = []
+        if self.value('pkcs11_module'):
+            if not self.value('pkcs11_token') or not self.value('pkcs11_pin_file'):
+                raise ConfigureError("'pkcs11_module' needs 'pkcs11_token' and 'pkcs11_pin_file'")
+            providers.append(Pkcs11Keys(Pkcs11Config(
+                Path(self.value('pkcs11_module')), self.value('pkcs11_token'),
+                Path(self.value('pkcs11_pin_file')))))
+        directory = Path(self.value('store'))
+        try:
+            store = Store(directory, create=True, providers=providers)
+            store.generation()
+        except PkiError as error:
+            raise ConfigureError(f"store '{directory}': {error}") from None
+        lock_out = LockOut(self.value('lock_out_failures'), self.value('lock_out_pause'))
+        self._opened = _Opened(
+            store, Provisioning(store), Guard(TokenFile(directory), lock_out, time.monotonic),
+            AuditFile(directory), providers[0].name if providers else 'file')
+
+    async def activate(self) -> None:
+        """Publish the state, now and on every change."""
+        self._snapshot = None
+        self.every(POLL_PERIOD, self._refresh)
+
+    async def cleanup(self) -> None:
+        """Forget the store."""
+        self._opened = None
+        self._snapshot = None
+        self._health = _NOTHING
+
+    def diagnose(self) -> Sequence[Status]:
+        """Report the store with what expires, and the door."""
+        if self._opened is None or self._snapshot is None:
+            return [Status('store', Level.STALE, 'not active')]
+        expiry = self._health.earliest_expiry
+        values: dict[str, object] = {
+            'generation': self._snapshot.generation,
+            'clock trusted': self._now is not None,
+            'SECC chain for TLS 1.2': self._health.secc_ready_tls_1_2,
+            'SECC chain for TLS 1.3': self._health.secc_ready_tls_1_3,
+            'earliest expiry': expiry.isoformat() if expiry else 'nothing in the store',
+        }
+        values |= {f'finding {number}': finding.text
+                   for number, finding in enumerate(self._health.findings, 1)}
+        locked = self._opened.guard.is_locked()
+        return [
+            Status('store', _LEVELS[self._health.severity], self._health.message or 'ready',
+                   values, str(self._opened.store.directory)),
+            Status('tokens', Level.WARN if locked else Level.OK,
+                   'locked after too many wrong tokens' if locked else 'ready'),
+        ]
+
+    # The state.
+
+    def _refresh(self) -> None:
+        """Look whether store or clock have changed; publish if so."""
+        opened = self._need()
+        try:
+            generation = opened.store.generation()
+            known = self._snapshot
+            if known is None or known.generation != generation:
+                self._snapshot = opened.store.load()
+            now = self._trusted_now(self._snapshot)
+            due = time.monotonic() - self._assessed >= ASSESS_PERIOD
+            if known is not self._snapshot or due or (now is None) != (self._now is None):
+                self._now = now
+                self._assess(opened, self._snapshot)
+            self._now = now
+        except PkiError as error:
+            self._assessed = -math.inf
+            self._show(Health(False, False, None, (Finding(Severity.ERROR, str(error)),)))
+
+    def _assess(self, opened: _Opened, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            return
+        self._assessed = time.monotonic()
+        self._show(assess(snapshot, self._now, timedelta(days=self.value('expiry_warning')),
+                          opened.provisioning.has_key))
+
+    def _show(self, health: Health) -> None:
+        if health != self._health:
+            self._health = health
+            self.get_logger().info(f'store: {health.message or "ready"}')
+        roots = self._snapshot.roots if self._snapshot else {}
+        state = PkiState(
+            generation=self._snapshot.generation if self._snapshot else 0,
+            time_trusted=self._now is not None,
+            secc_ready_tls_1_2=health.secc_ready_tls_1_2,
+            secc_ready_tls_1_3=health.secc_ready_tls_1_3,
+            v2g_roots=len(roots.get(RootKind.V2G, ())), mo_roots=len(roots.get(RootKind.MO, ())),
+            oem_roots=len(roots.get(RootKind.OEM, ())),
+            earliest_expiry=_time(health.earliest_expiry), message=health.message[:256])
+        state.header.stamp = self.now_message()
+        self._state_publisher.publish(state)
+
+    def _trusted_now(self, snapshot: Snapshot | None) -> datetime | None:
+        return trusted_now(snapshot.certificates() if snapshot else (),
+                           require_synchronised=self.value('require_synchronised_clock'))
+
+    def _need(self) -> _Opened:
+        if self._opened is None:
+            raise RuntimeError('store is not open')
+        return self._opened
+
+    # The services.
+
+    async def _on_install(self, request: Any, response: Any) -> Any:
+        def work(opened: _Opened, now: datetime | None) -> str:
+            kind = _one_of(KINDS, request.kind, 'kind')
+            response.id, response.generation = opened.provisioning.install(
+                kind, bytes(request.data), now)
+            return f'{kind.value} {response.id}'
+
+        return await self._answer('install', TokenRole.PROVISION, request, response, work)
+
+    async def _on_delete(self, request: Any, response: Any) -> Any:
+        def work(opened: _Opened, now: datetime | None) -> str:
+            response.generation = opened.provisioning.delete(request.id)
+            return str(request.id)
+
+        return await self._answer('delete', TokenRole.PROVISION, request, response, work)
+
+    async def _on_list(self, request: Any, response: Any) -> Any:
+        def work(opened: _Opened, now: datetime | None) -> str:
+            kind = _one_of(KINDS, request.kind, 'kind') if request.kind else None
+            response.credentials = [_credential(info) for info in opened.provisioning.list(kind)
+                                    if info.kind is not EntryKind.PENDING_KEY]
+            response.generation = opened.store.generation()
+            return f'{len(response.credentials)} entries'
+
+        return await self._answer('list', TokenRole.READ, request, response, work)
+
+    async def _on_create_csr(self, request: Any, response: Any) -> Any:
+        def work(opened: _Opened, now: datetime | None) -> str:
+            algorithm = _one_of(PROFILES, request.profile, 'profile')
+            response.key_id, csr = opened.provisioning.create_csr(
+                algorithm, request.common_name, request.organization, request.country,
+                provider=opened.csr_provider)
+            response.csr = csr
+            return f'{algorithm.value} {response.key_id}'
+
+        return await self._answer('create_csr', TokenRole.PROVISION, request, response, work)
+
+    async def _on_verify_chain(self, request: Any, response: Any) -> Any:
+        def work(opened: _Opened, now: datetime | None) -> str:
+            verdict = opened.provisioning.verify_chain(
+                bytes(request.data), _one_of(ROOTS, request.root, 'root'),
+                _one_of(USES, request.use, 'use'), now)
+            if not verdict.accepted:
+                raise PkiError(verdict.result.error_code, verdict.message)
+            response.root_id = verdict.anchor.fingerprint if verdict.anchor else ''
+            return verdict.message
+
+        return await self._answer('verify_chain', None, request, response, work)
+
+    async def _answer(self, operation: str, role: TokenRole | None, request: Any, response: Any,
+                      work: Callable[[_Opened, datetime | None], str]) -> Any:
+        """Run one operation beside the loop, one after the other; fill in how it went."""
+        opened = self._need()
+        principal, allowed = '', False
+        async with self._busy:
+            heard = role is None or not opened.guard.is_locked()
+            now = self._trusted_now(self._snapshot)
+            try:
+                if role is not None:
+                    principal = opened.guard.admit(request.token, role, now)
+                allowed = True
+                response.message = (await asyncio.to_thread(work, opened, now))[:256]
+                response.result = response.OK
+            except PkiError as error:
+                response.result = int(error.code)
+                response.message = str(error)[:256]
+            entry = record(operation, principal, allowed=allowed, result=response.result,
+                           detail=response.message)
+            await self._audit(opened, entry, keep=role is not None and heard)
+        if self.active:
+            self._refresh()
+        return response
+
+    async def _audit(self, opened: _Opened, entry: AuditRecord, *, keep: bool) -> None:
+        """Publish a record and keep it on disk; unheard attempts are not kept, they could flood."""
+        if keep:
+            try:
+                await asyncio.to_thread(opened.audit.append, entry)
+            except PkiError as error:
+                self.get_logger().error(f'audit trail: {error}', throttle_duration_sec=10.0)
+        if self.active:
+            self._audit_publisher.publish(PkiAudit(
+                stamp=self.now_message(), operation=entry.operation, principal=entry.principal,
+                allowed=entry.allowed, result=entry.result, detail=entry.detail))
+
+
+def _one_of(table: dict[int, Any], number: int, what: str) -> Any:
+    if number not in table:
+        raise malformed(f'{what} {number} is not known')
+    return table[number]
+
+
+_NUMBERS = {kind: number for number, kind in KINDS.items()}
+
+
+def _credential(info: CredentialInfo) -> Credential:
+    return Credential(
+        kind=_NUMBERS[info.kind], id=info.id, subject=info.subject[:256], issuer=info.issuer[:256],
+        root_id=info.root_id, not_before=_time(info.not_before), not_after=_time(info.not_after),
+        public_key=info.public_key, has_key=info.has_key)
+
+
+def _time(moment: datetime | None) -> Time:
+    """Return a message's time; it ends in 2038, roots live longer."""
+    return Time() if moment is None else Time(sec=min(int(moment.timestamp()), 2**31 - 1))
+
+
+def main() -> int:
+    """Run the node; return the exit code."""
+    return run(PkiNode)
