@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 
-from ccs2_interfaces.msg import Link, V2GConnection, V2GRequest, V2GResponse
+from ccs2_interfaces.msg import Fault, Link, PkiState, V2GConnection, V2GRequest, V2GResponse
 from ccs2_link.transport.connection import Action, DataLink, Deliver, Limits, Response
+from ccs2_link.transport.credentials import StoreCredentials
 from ccs2_link.transport.endpoint import State, Status
+from ccs2_link.transport.keeper import TlsKeeper
+from ccs2_link.transport.key_log import KeyLog
 from ccs2_link.transport.sdp import PORT, SecurityPolicy
 from ccs2_link.transport.server import Settings, TransportServer
 from ccs2_link.transport.v2gtp import LARGEST_PAYLOAD
@@ -40,10 +44,14 @@ class V2GTransportNode(ManagedNode):
         self._requests = self.publisher(V2GRequest, 'v2g/request', STREAM)
         self.subscribe(Link, 'link', self._on_link, STATE)
         self.subscribe(V2GResponse, 'v2g/response', self._on_response, STREAM)
+        self.subscribe(PkiState, 'pki/state', self._on_pki_state, STATE)
         self._settings = Settings()
         self._interface = ''
         self._server: TransportServer | None = None
+        self._tls = TlsKeeper(None)
+        self._key_log: KeyLog | None = None
         self._stamped: tuple[float, Time] = (0.0, Time())
+        self._fault: Fault | None = None
 
     def _declare_parameters(self) -> None:
         self.parameter('interface', '', 'Network interface to the vehicle; empty: as in link.')
@@ -75,6 +83,12 @@ class V2GTransportNode(ManagedNode):
                        'No response is sent earlier than this after its request, in s; it slows '
                        'a vehicle that repeats requests without a pause.',
                        minimum=0.0, maximum=0.2)
+        self.parameter('store', '', 'Directory of the certificate store; empty: no TLS.')
+        self.parameter('accept_p256_with_tls_1_3', False,
+                       'Interoperability tests only: P-256 certificates, of the vehicle and of '
+                       'the station, serve TLS 1.3, and vehicle certificates need no usage.')
+        self.parameter('key_log_file', '',
+                       'Laboratories only: file for the keys of all TLS connections.')
 
     async def configure(self) -> None:
         """Read the parameters."""
@@ -98,17 +112,67 @@ class V2GTransportNode(ManagedNode):
                 minimum_response_time=self.value('minimum_response_time'),
             ),
         )
+        self._open_key_log()
+        accept_p256 = self.value('accept_p256_with_tls_1_3')
+        if accept_p256:
+            self.get_logger().warning('P-256 certificates are accepted for ISO 15118-20: '
+                                      'for interoperability tests only')
+        store = self.value('store')
+        self._tls = TlsKeeper(
+            StoreCredentials(Path(store)) if store and self._settings.policy.tls else None,
+            accept_p256=accept_p256, key_log=self._key_log.write if self._key_log else None)
+
+    async def cleanup(self) -> None:
+        """Close the key log."""
+        if self._key_log is not None:
+            self._key_log.close()
+            self._key_log = None
+
+    def _open_key_log(self) -> None:
+        path = self.value('key_log_file')
+        if not path:
+            return
+        try:
+            self._key_log = KeyLog(Path(path))
+        except OSError as error:
+            raise ConfigureError(f'key_log_file: {error}') from None
+        self.get_logger().error(
+            f'KEYS OF ALL TLS CONNECTIONS ARE WRITTEN TO {path}: '
+            'whoever reads it reads every session. Never do this in the field.')
 
     async def activate(self) -> None:
         """Wait for the data link."""
         self._server = TransportServer(self._settings, self)
-        self.every(PUBLISH_PERIOD, self.changed)
+        self._update_tls()
+        self.every(PUBLISH_PERIOD, self._beat)
 
     async def deactivate(self) -> None:
         """Close the connection and every socket."""
         if self._server is not None:
             await self._server.close()
             self._server = None
+
+    def _beat(self) -> None:
+        self._update_tls()
+        self.changed()
+
+    def _update_tls(self) -> None:
+        """Offer TLS as the store allows now; new certificates serve the next connection."""
+        if self._server is None or not self._settings.policy.tls:
+            return
+        if self._server.idle:
+            self._tls.refresh()
+        self._server.set_tls(self._tls.channel)
+        problem = self._tls.problem
+        if not problem:
+            self._fault = None
+        elif self._fault is None or self._fault.message != problem[:_MESSAGE_LENGTH]:
+            self._fault = Fault(
+                code=Fault.TLS_UNAVAILABLE, present=True, source=self.get_name(),
+                severity=(Fault.SEVERITY_WARNING if self._settings.policy.plain
+                          else Fault.SEVERITY_ERROR),
+                message=problem[:_MESSAGE_LENGTH], since=self.now_message())
+            self.get_logger().error(f'no TLS: {problem}')
 
     # What the server tells.
 
@@ -133,6 +197,10 @@ class V2GTransportNode(ManagedNode):
             self._server.link_up(interface, (message.since.sec, message.since.nanosec))
         else:
             self._server.link_down()
+
+    def _on_pki_state(self, message: PkiState) -> None:
+        self._tls.pki_state(message.generation, message.time_trusted)
+        self._update_tls()
 
     def _on_response(self, message: V2GResponse) -> None:
         if self._server is None:
@@ -166,6 +234,7 @@ class V2GTransportNode(ManagedNode):
             data_link=status.data_link,
             rejected_connections=status.rejected_connections,
             dropped_datagrams=status.dropped_datagrams,
+            faults=[self._fault] if self._fault is not None else [],
         )
         message.header.stamp = self.now_message()
         if status.setup_since is not None:
@@ -183,12 +252,18 @@ class V2GTransportNode(ManagedNode):
         return self._stamped[1]
 
     def diagnose(self) -> Sequence[Diagnosis]:
-        """Report the connection and the sockets."""
+        """Report the connection with its sockets, and TLS if the policy knows it."""
         if self._server is None:
             return [Diagnosis('connection', Level.OK, 'not active')]
-        status = self._server.status
-        problem = self._server.problem
-        return [Diagnosis(
+        parts = [self._diagnose_connection(self._server)]
+        if self._settings.policy.tls:
+            parts.append(self._diagnose_tls())
+        return parts
+
+    def _diagnose_connection(self, server: TransportServer) -> Diagnosis:
+        status = server.status
+        problem = server.problem
+        return Diagnosis(
             'connection',
             Level.ERROR if problem else Level.OK,
             problem or _STATES[status.state],
@@ -196,12 +271,25 @@ class V2GTransportNode(ManagedNode):
                 'connection': status.connection_id,
                 'last close': f'{status.close_reason.name} {status.close_message}'.strip(),
                 'ports': ', '.join(f'{security.name} {port}'
-                                   for security, port in self._server.ports.items()),
+                                   for security, port in server.ports.items()),
                 'rejected connections': status.rejected_connections,
                 'dropped datagrams': status.dropped_datagrams,
             },
-            self._server.interface,
-        )]
+            server.interface,
+        )
+
+    def _diagnose_tls(self) -> Diagnosis:
+        level, message = Level.OK, 'a certificate chain is ready'
+        if self._key_log is not None:
+            level, message = Level.WARN, 'KEYS OF ALL CONNECTIONS ARE LOGGED to a file'
+        elif self._tls.remarks:
+            level, message = Level.WARN, '; '.join(self._tls.remarks)
+        if self._fault is not None:
+            level = Level.WARN if self._settings.policy.plain else Level.ERROR
+            message = self._fault.message
+        for_1_2, for_1_3 = self._tls.chains
+        return Diagnosis('tls', level, message,
+                         {'chains for TLS 1.2': for_1_2, 'chains for TLS 1.3': for_1_3})
 
 
 def main() -> int:

@@ -265,14 +265,14 @@ async def test_what_cannot_be_followed_ends_the_connection(make, garbage, reason
 
 async def test_fin_and_reset_are_told_apart(make):
     station = await make()
-    reader, writer = await station.connect()
+    _reader, writer = await station.connect()
     await station.reach(lambda status: status.state is State.OPEN)
     writer.write_eof()
     status = await station.reach(lambda status: status.state is State.CLOSED)
     assert status.close_reason is CloseReason.BY_VEHICLE
     writer.close()
 
-    reader, writer = await station.connect()
+    _reader, writer = await station.connect()
     await station.reach(lambda status: status.state is State.OPEN)
     writer.transport.get_extra_info('socket').setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
@@ -287,9 +287,7 @@ async def test_setup_time_over_without_a_session_gives_the_link_up(make):
     assert (status.close_reason, status.data_link, status.connection_id) == (
         CloseReason.TIMEOUT, DataLink.ERROR, 0)
     assert await station.discover() is None
-    async with asyncio.timeout(PATIENCE):
-        while station.server.ports:
-            await asyncio.sleep(0.01)
+    await station.reach(lambda status: not station.server.ports)
 
 
 async def test_an_interface_that_is_not_there_is_named_and_waited_for():

@@ -1,5 +1,7 @@
 """Framing: the same messages whatever the split, and nothing that a header can do to it."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def frame(chunks, limit=LIMIT):
 
 def split(data, cuts):
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 cuts = st.lists(st.integers(0, 10_000), max_size=12)

@@ -304,7 +304,10 @@ class Connection:
         return outputs
 
     def _send(self, now: float, response: Response) -> list[Output]:
-        self.channel.send(encode(response.payload_type, response.payload))
+        try:
+            self.channel.send(encode(response.payload_type, response.payload))
+        except ChannelError as error:
+            return self._channel_failed(now, str(error))
         outputs = self._flush()
         if response.action is Action.SEND:
             self.phase = Phase.WAITING

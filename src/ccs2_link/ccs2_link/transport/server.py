@@ -101,10 +101,16 @@ class TransportServer:
         return {security: server.sockets[0].getsockname()[1]
                 for security, server in self._sockets.servers.items() if server.sockets}
 
+    @property
+    def idle(self) -> bool:
+        """No vehicle is connected."""
+        return self._wire is None
+
     def set_tls(self, tls: Callable[[], Channel] | None) -> None:
-        """Use (or, with None, stop offering) TLS for connections from now on."""
-        self._tls = tls
-        self._wake.set()
+        """Make the channels of TLS connections from now on by `tls`; None: offer no TLS."""
+        if tls != self._tls:
+            self._tls = tls
+            self._wake.set()
 
     def link_up(self, interface: str, key: object) -> None:
         """Serve the data link on `interface`; another `key` means that it was down before."""

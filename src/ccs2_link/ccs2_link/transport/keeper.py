@@ -1,0 +1,85 @@
+"""Keeps TLS as the certificate store is, without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ccs2_link.transport.channel import Channel
+from ccs2_link.transport.client_hello import TLS_1_2, TLS_1_3
+from ccs2_link.transport.credentials import CredentialSource
+from ccs2_link.transport.tls import TlsServer
+from ccs2_pki.errors import PkiError
+
+
+class TlsKeeper:
+    """Loads credentials when the store has changed, and says whether there can be TLS now.
+
+    `source` None means that no store is configured. Whether the clock may be believed is what
+    `pki/state` says; until it has said so, no vehicle certificate is accepted.
+    """
+
+    def __init__(
+        self, source: CredentialSource | None, *, accept_p256: bool = False,
+        key_log: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._accept_p256 = accept_p256
+        self._key_log = key_log
+        self._server: TlsServer | None = None
+        self._wanted_generation: int | None = None
+        self._time_trusted = False
+        self._failure = 'no certificate store is configured'
+
+    def pki_state(self, generation: int, time_trusted: bool) -> None:
+        """Take note of what the store's keeper says."""
+        self._wanted_generation = generation
+        self._time_trusted = time_trusted
+
+    def refresh(self) -> None:
+        """Load the credentials if they are not those of the store's present generation.
+
+        It reads files, so that it is to be called while no vehicle is connected.
+        """
+        if self._source is None or (self._server is not None and self._wanted_generation in (
+                None, self._server.credentials.generation)):
+            return
+        try:
+            self._server = TlsServer(
+                self._source.load(), self._now, accept_p256=self._accept_p256,
+                key_log=self._key_log)
+        except PkiError as error:
+            self._server = None
+            self._failure = f'certificate store: {error}'
+
+    @property
+    def channel(self) -> Callable[[], Channel] | None:
+        """What makes the channel of a new connection, None if there is no usable credential."""
+        if self._server is None or not self._server.available:
+            return None
+        return self._server.channel
+
+    @property
+    def problem(self) -> str:
+        """Why there is no TLS, '' if there is."""
+        if self._server is None:
+            return self._failure
+        if self._server.available:
+            return ''
+        return 'no usable certificate chain: ' + (
+            '; '.join(self._server.problems) or 'none in the store is valid now')
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Why chains of the store are not used although there may be TLS."""
+        return () if self._server is None else self._server.problems
+
+    @property
+    def chains(self) -> tuple[int, int]:
+        """How many chains are usable now with TLS 1.2 and with TLS 1.3."""
+        if self._server is None:
+            return 0, 0
+        return self._server.chains(TLS_1_2), self._server.chains(TLS_1_3)
+
+    def _now(self) -> datetime | None:
+        return datetime.now(UTC) if self._time_trusted else None
