@@ -208,7 +208,5 @@ class FaultBook:
 
     def _release(self, keys: Iterable[tuple[Code, str]]) -> None:
         for key in list(keys):
-            fault = self._faults[key]
-            fault.held = False
-            if not fault.present:
+            if not self._faults[key].present:
                 del self._faults[key]

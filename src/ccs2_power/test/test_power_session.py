@@ -1,0 +1,474 @@
+"""Whole sessions and every fault in every stage, both cores together on a virtual clock."""
+
+import pytest
+from power_bench import Bench
+
+from ccs2_power.command import Mode, Shutdown
+from ccs2_power.faults import Code, Severity
+from ccs2_power.hal import Alarm, SelfTest
+from ccs2_power.pilot import PilotState
+from ccs2_power.power import PowerState
+from ccs2_power.safety import CableCheck, SafetyState
+
+
+def test_a_session_from_plug_in_to_unplug():
+    bench = Bench()
+    assert bench.safety.state is SafetyState.IDLE
+    assert bench.safety.duty == 1.0
+    bench.plug_in()
+    assert bench.safety.state is SafetyState.CONNECTED
+    assert bench.safety.duty == 0.05
+    assert bench.cable_check()
+    assert bench.power.cable_check is CableCheck.VALID
+    assert bench.plant.connector < 60.0
+    assert bench.safety.state is SafetyState.CLOSED
+    assert bench.pre_charge()
+    assert bench.power.state is PowerState.PRE_CHARGE
+    assert bench.charge()
+    assert bench.power.state is PowerState.CHARGING
+    assert bench.power.session_energy > 0.0
+    bench.stop()
+    assert bench.de_energised
+    assert bench.plant.lock is False
+    bench.unplug()
+    assert bench.safety.state is SafetyState.IDLE
+    assert bench.power.state is PowerState.OFF
+    assert not bench.codes
+    assert bench.safety.contactors.cycles == 1
+    assert bench.safety.contactors.cycles_under_load == 0
+
+
+def test_a_second_session_needs_its_own_cable_check():
+    bench = Bench().reach('charge')
+    bench.stop()
+    bench.send(session_id='02', lock_connector=True)
+    bench.plant.vehicle = 'C'
+    bench.run(0.2)
+    bench.send(mode=Mode.CHARGE, target_voltage=400.0, target_current=50.0)
+    bench.run(2.0)
+    assert bench.de_energised
+    assert Code.ISOLATION_NOT_TESTED in bench.codes
+
+
+def test_cable_check_does_not_outlive_mode_off():
+    bench = Bench().reach('charge')
+    bench.send(mode=Mode.OFF)
+    bench.run(3.0)
+    assert bench.de_energised
+    assert bench.power.cable_check is CableCheck.NOT_DONE
+
+
+@pytest.mark.parametrize(('vehicle', 'station', 'expected'), [
+    (400.0, 920.0, 450.0), (450.0, 920.0, 500.0), (500.0, 920.0, 500.0), (800.0, 920.0, 880.0),
+    (900.0, 920.0, 920.0), (400.0, 430.0, 430.0),
+])
+def test_cable_check_voltage(vehicle, station, expected):
+    from ccs2_power.voltage import cable_check_voltage
+    assert cable_check_voltage(vehicle, station) == pytest.approx(expected)
+
+
+def test_reverse_power_flows_only_as_far_as_the_vehicle_allows():
+    bench = Bench().reach('charge')
+    bench.send(target_current=-80.0)
+    bench.run(3.0)
+    assert bench.plant.current == 0.0
+    bench.send(maximum_discharge_current=30.0, maximum_discharge_power=20e3)
+    assert bench.run(3.0, lambda: bench.plant.current == pytest.approx(-30.0))
+    assert not bench.codes
+    bench.send(maximum_discharge_power=7.6e3)
+    assert bench.run(3.0, lambda: bench.plant.current == pytest.approx(-20.0, abs=0.2))
+
+
+def test_current_ramps_up_with_the_configured_slope():
+    bench = Bench().reach('charge')
+    bench.send(target_current=0.0)
+    bench.run(3.0)
+    bench.send(target_current=100.0)
+    start, values = bench.now, []
+    while bench.plant.supply.current < 99.9 and bench.now - start < 5.0:
+        bench.step()
+        values.append(bench.plant.supply.current)
+    assert bench.now - start == pytest.approx(1.0, abs=0.1)
+    assert max(after - before for before, after in zip(values, values[1:], strict=False)) <= 2.01
+
+
+def test_power_limit_becomes_a_current_limit():
+    bench = Bench().reach('charge')
+    bench.send(maximum_power=19e3)
+    assert bench.run(2.0, lambda: bench.plant.current == pytest.approx(50.0, abs=1.0))
+
+
+def test_hot_modules_derate_and_then_stop():
+    bench = Bench().reach('charge')
+    bench.plant.temperature = 67.5
+    bench.run(0.5)
+    assert bench.power.limits.maximum_current == pytest.approx(75.0)
+    assert bench.plant.current == pytest.approx(75.0, abs=1.0)
+    assert {fault.severity for fault in bench.power.faults} == {Severity.WARNING}
+    bench.plant.temperature = 80.0
+    bench.run(3.0)
+    assert bench.de_energised
+    assert Code.TEMPERATURE in bench.codes
+
+
+def test_normal_stop_opens_without_load():
+    bench = Bench().reach('charge')
+    bench.send(mode=Mode.STOP)
+    while bench.plant.coils.main:
+        bench.step()
+    assert abs(bench.plant.current) <= 1.0
+    assert bench.safety.contactors.cycles_under_load == 0
+
+
+def test_stop_opens_after_its_grace_even_under_load():
+    bench = Bench().reach('charge')
+    bench.plant.disobedient = True
+    bench.send(mode=Mode.STOP)
+    start = bench.now
+    bench.run(4.0, lambda: not bench.plant.coils.main)
+    assert bench.now - start <= 2.5 + 0.05
+    assert bench.safety.contactors.cycles_under_load == 1
+
+
+def test_emergency_command_opens_in_one_beat():
+    bench = Bench().reach('charge')
+    bench.send(mode=Mode.OFF, shutdown=Shutdown.EMERGENCY)
+    bench.step()
+    assert not bench.plant.coils.main
+    assert not bench.plant.supply.on
+
+
+def test_aborted_cable_check_discharges_before_it_opens():
+    bench = Bench().reach('cable_check')
+    assert bench.plant.connector > 300.0
+    bench.send(mode=Mode.OFF)
+    while bench.plant.coils.main:
+        bench.step()
+    assert bench.plant.connector < 60.0
+
+
+def test_short_circuit_is_found_within_a_second():
+    bench = Bench()
+    bench.plant.shorted = True
+    bench.plug_in()
+    bench.send(session_id='01', lock_connector=True, maximum_voltage=450.0)
+    bench.plant.vehicle = 'C'
+    bench.run(0.2)
+    bench.send(mode=Mode.CABLE_CHECK)
+    assert bench.run(2.0, lambda: bench.plant.supply.on)
+    start = bench.now
+    assert bench.run(2.0, lambda: not bench.plant.supply.on)
+    assert bench.now - start <= 1.0
+    assert Code.SHORT_CIRCUIT in bench.codes
+    assert bench.power.cable_check is CableCheck.FAILED
+
+
+@pytest.mark.parametrize(('change', 'code'), [
+    ({'isolation': 90e3}, Code.ISOLATION),
+    ({'self_test_result': SelfTest.FAILED}, Code.ISOLATION_SELF_TEST),
+    ({'self_test_result': SelfTest.RUNNING}, Code.ISOLATION_SELF_TEST),
+])
+def test_cable_check_fails(change, code):
+    bench = Bench()
+    bench.plug_in()
+    for name, value in change.items():
+        setattr(bench.plant, name, value)
+    bench.cable_check()
+    bench.run(10.0)
+    assert bench.power.cable_check is CableCheck.FAILED
+    assert code in bench.codes
+    assert bench.de_energised
+    bench.send(mode=Mode.PRE_CHARGE, target_voltage=380.0)
+    bench.run(1.0)
+    assert bench.de_energised
+
+
+def test_isolation_warning_of_the_2014_edition_charges_on():
+    from dataclasses import replace
+    bench = Bench()
+    bench = Bench(power_settings=replace(bench.power_settings, isolation_edition='2014'))
+    bench.plant.isolation = 200e3
+    bench.plug_in()
+    bench.cable_check()
+    assert bench.power.cable_check is CableCheck.WARNING
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
+def test_frozen_samples_give_no_verdict():
+    bench = Bench()
+    bench.plug_in()
+    bench.silence('isolation')
+    bench.cable_check()
+    bench.run(30.0)
+    assert bench.power.cable_check is CableCheck.FAILED
+    assert Code.ISOLATION_MONITOR in bench.codes
+
+
+# Every fault in every stage.
+
+
+def _set(**changes):
+    def apply(bench):
+        for name, value in changes.items():
+            setattr(bench.plant, name, value)
+    return apply
+
+
+def _kill(name):
+    return lambda bench: setattr(bench, name, False)
+
+
+def _contact(name, closed):
+    def apply(bench):
+        bench.plant.contacts[name] = closed
+        (bench.plant.welded if closed else bench.plant.stuck_open).add(name)
+    return apply
+
+
+STAGES = ('cable_check', 'pre_charge', 'charge')
+#: Fault: what happens, which code is listed, the longest time in s until everything is off.
+FAULTS = {
+    'pilot B': (_set(vehicle='B'), Code.PILOT_LEFT_C, 0.1),
+    'pilot A': (_set(vehicle='A'), Code.PILOT_UNPLUGGED, 0.1),
+    'pilot E': (_set(vehicle='E'), Code.PILOT_SHORT, 0.1),
+    'no diode': (_set(diode=False), Code.PILOT_DIODE, 0.2),
+    'pilot silent': (lambda bench: bench.silence('pilot'), Code.PILOT_MEASUREMENT, 0.3),
+    'emergency stop': (_set(pressed=True), Code.EMERGENCY_STOP, 0.08),
+    'emergency stop input silent': (
+        lambda bench: bench.silence('emergency_stop'), Code.DRIVER, 0.25),
+    'voltmeter silent': (lambda bench: bench.silence('voltmeter'), Code.DRIVER, 0.35),
+    'feedback silent': (lambda bench: bench.silence('contactors'), Code.DRIVER, 0.25),
+    'contact opens': (_contact('DC+', False), Code.CONTACTOR_UNEXPECTED, 0.15),
+    'hlc dead': (_kill('hlc'), Code.LEASE_EXPIRED, 0.6),
+    'power dead': (_kill('power_alive'), Code.POWER_SILENT, 0.35),
+    'safety dead': (_kill('safety_alive'), Code.SAFETY_SILENT, 0.35),
+    'supply silent': (lambda bench: bench.silence('supply'), Code.SUPPLY_SILENT, 0.6),
+    'isolation silent': (lambda bench: bench.silence('isolation'), Code.ISOLATION_MONITOR, 5.0),
+    'isolation low': (_set(isolation=10e3), Code.ISOLATION, 3.0),
+    'supply alarm': (
+        _set(alarms=(Alarm(Severity.ERROR, 'module_1', 'fan'),)), Code.SUPPLY_FAULT, 1.6),
+    'supply emergency': (
+        _set(alarms=(Alarm(Severity.EMERGENCY, 'module_1', 'short'),)), Code.SUPPLY_FAULT, 0.1),
+    'supply lies': (_set(supply_voltage_error=-200.0), Code.VOLTAGE_IMPLAUSIBLE, 1.2),
+    'lock lost': (lambda bench: bench.silence('lock'), None, 2.5),
+    'driver problem': (
+        lambda bench: bench.problems.update(contactors='board lost'), Code.DRIVER, 0.1),
+    'limits gone': (_set(limits=None), Code.SUPPLY_SILENT, 0.1),
+    'over-voltage': (_set(supply_voltage_error=600.0), Code.OVER_VOLTAGE, 0.1),
+    'meter silent': (lambda bench: bench.silence('meter'), Code.METER, 7.0),
+}
+#: What does not show, or is not looked at, in a stage.
+NOT_THERE = {
+    ('isolation silent', 'cable_check'), ('isolation low', 'cable_check'),
+    ('over-voltage', 'idle'),
+}
+
+
+@pytest.mark.parametrize('stage', STAGES)
+@pytest.mark.parametrize('fault', FAULTS)
+def test_fault_in_stage(fault, stage):
+    if (fault, stage) in NOT_THERE:
+        pytest.skip('does not show in this stage')
+    control = Bench().reach(stage)
+    control.run(0.3)
+    assert control.plant.coils.main, 'control run does not energise'
+    assert not control.codes
+    bench = Bench().reach(stage)
+    apply, code, limit = FAULTS[fault]
+    apply(bench)
+    start = bench.now
+    assert bench.run(limit, lambda: bench.de_energised), (bench.codes, bench.plant)
+    bench.run(2.0)
+    if code is not None:
+        assert code in bench.codes
+    assert bench.de_energised
+    assert bench.now - start < limit + 3.0
+
+
+@pytest.mark.parametrize('fault', [name for name in FAULTS if name not in (
+    'pilot B', 'pilot A', 'isolation low', 'isolation silent', 'supply lies', 'contact opens',
+    'hlc dead')])
+def test_fault_before_plug_in_prevents_energising(fault):
+    bench = Bench()
+    FAULTS[fault][0](bench)
+    bench.run(8.0)
+    vehicle = bench.plant.vehicle
+    bench.plug_in()
+    if fault == 'pilot E':
+        bench.plant.vehicle = vehicle
+    bench.send(session_id='01', lock_connector=True, maximum_voltage=450.0)
+    if vehicle == 'A':
+        bench.plant.vehicle = 'C'
+    bench.run(0.3)
+    bench.send(mode=Mode.CABLE_CHECK)
+    for _ in range(200):
+        bench.step()
+        assert not bench.plant.supply.on
+
+
+def test_welded_contactor_is_latched_until_cleared():
+    bench = Bench().reach('charge')
+    bench.plant.welded.add('DC-')
+    bench.stop()
+    assert Code.CONTACTOR_WELDED in bench.codes
+    bench.unplug()
+    assert Code.CONTACTOR_WELDED in bench.codes
+    assert bench.safety.clear_faults() == [Code.CONTACTOR_WELDED]
+    bench.plant.welded.clear()
+    bench.run(1.0)
+    assert Code.CONTACTOR_WELDED in bench.codes
+    assert bench.safety.clear_faults() == []
+    bench.run(0.1)
+    assert bench.safety.state is SafetyState.IDLE
+
+
+def test_contactor_that_does_not_close_is_latched():
+    bench = Bench()
+    bench.plant.stuck_open.add('DC+')
+    bench.plug_in()
+    bench.cable_check()
+    assert Code.CONTACTOR_NOT_CLOSING in bench.codes
+    bench.run(1.0)
+    assert bench.de_energised
+
+
+def test_session_faults_hold_until_unplugged():
+    bench = Bench().reach('charge')
+    bench.hlc = False
+    bench.run(1.0)
+    assert Code.LEASE_EXPIRED in bench.codes
+    bench.hlc = True
+    bench.plant.vehicle_closed = False
+    bench.send(mode=Mode.OFF, session_id='')
+    bench.run(2.0)
+    assert Code.LEASE_EXPIRED in bench.codes
+    assert bench.safety.duty == 1.0
+    bench.unplug()
+    assert not bench.codes
+    bench.plug_in()
+    assert bench.cable_check('02')
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
+def test_restarted_safety_does_not_go_on_with_the_charge():
+    from ccs2_power.safety import SafetySupervisor
+    bench = Bench().reach('charge')
+    bench.safety_alive = False
+    bench.run(0.1)
+    bench.safety_alive = True
+    bench.safety = SafetySupervisor(bench.safety_settings)
+    bench.run(3.0)
+    assert bench.de_energised
+
+
+def test_stopped_safety_does_not_go_on_when_it_runs_again():
+    bench = Bench().reach('charge')
+    bench.now += 0.35  # SIGSTOP and SIGCONT: nothing ran, a fresh command lies in the queue
+    bench.send()
+    bench.step()
+    assert not bench.plant.coils.main
+    assert not bench.plant.supply.on
+    assert Code.LEASE_EXPIRED in bench.codes
+
+
+def test_emergency_stop_by_command_is_latched():
+    bench = Bench().reach('charge')
+    bench.safety.press_emergency_stop('smoke', bench.now)
+    bench.step()
+    assert not bench.plant.coils.main
+    bench.send(mode=Mode.OFF, session_id='')
+    bench.unplug()
+    assert bench.safety.state is SafetyState.FAULT
+    assert bench.safety.emergency_stop
+    assert bench.safety.clear_faults() == []
+    bench.run(0.1)
+    assert bench.safety.state is SafetyState.IDLE
+
+
+def test_pilot_shows_f_for_an_emergency_without_a_session():
+    bench = Bench()
+    bench.plant.pressed = True
+    bench.step()
+    bench.step()
+    assert bench.plant.duty == 0.0
+    bench.run(0.2)
+    assert bench.safety.pilot.state is PilotState.F
+    bench.run(0.3)
+    assert bench.plant.duty == 1.0
+    assert bench.safety.pilot.state is PilotState.A
+
+
+def test_connector_stays_locked_above_60_v():
+    bench = Bench().reach('charge')
+    bench.hlc = False
+    bench.run(1.0)
+    bench.plant.connector = 380.0
+    assert bench.plant.vehicle_closed
+    bench.run(1.0)
+    assert bench.plant.lock
+    bench.plant.vehicle_closed = False
+    bench.run(3.0)
+    assert bench.plant.connector < 60.0
+    assert not bench.plant.lock
+
+
+def test_residual_voltage_at_an_unused_connector():
+    bench = Bench().reach('charge')
+    bench.send(mode=Mode.OFF)
+    bench.run(15.0)
+    assert Code.RESIDUAL_VOLTAGE in bench.codes  # the vehicle's contactors stay closed
+
+
+def test_contactors_do_not_close_onto_a_voltage():
+    bench = Bench()
+    bench.plant.vehicle_closed = True
+    bench.plug_in()
+    bench.plant.vehicle = 'C'
+    bench.send(session_id='01', lock_connector=True, maximum_voltage=450.0)
+    bench.run(0.2)
+    bench.send(mode=Mode.CABLE_CHECK)
+    bench.run(2.0)
+    assert not bench.plant.coils.main
+    assert bench.safety.failing_interlocks() == ['voltage']
+
+
+def test_supply_that_does_not_switch_off_opens_the_contactors():
+    bench = Bench().reach('charge')
+    bench.plant.disobedient = True
+    bench.send(target_current=0.0)
+    bench.run(5.0)
+    assert not bench.plant.coils.main
+    assert {Code.SUPPLY_DISOBEYS, Code.OVER_CURRENT} & bench.codes
+
+
+def test_pre_charge_that_draws_current_stops():
+    bench = Bench().reach('pre_charge')
+    bench.plant.vehicle_closed = True
+    bench.plant.disobedient = True
+    bench.run(3.0)
+    assert not bench.plant.coils.main
+
+
+def test_pre_charge_that_never_arrives_stops():
+    bench = Bench()
+    bench.plug_in()
+    bench.cable_check()
+    bench.plant.shorted = True
+    bench.send(mode=Mode.PRE_CHARGE, target_voltage=380.0)
+    bench.run(10.0)
+    assert Code.PRE_CHARGE in bench.codes
+    assert bench.de_energised
+
+
+def test_verdict_that_safety_has_not_heard_yet_does_not_open_the_contactors():
+    bench = Bench().reach('cable_check')
+    report = None
+    while bench.power.cable_check is CableCheck.RUNNING:
+        report = bench.safety._power
+        bench.step()
+    bench.safety.offer_power(report)
+    bench.send(mode=Mode.PRE_CHARGE, target_voltage=380.0)
+    bench.safety.step(bench.safety_inputs(), bench.now)
+    assert bench.safety.contactors.coils.main
