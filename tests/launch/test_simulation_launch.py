@@ -51,8 +51,8 @@ class TestCharge(unittest.TestCase):
                 target_state_of_charge=0.55)
             connector.wait(result.done, 120, 'the end of the charge')
         answer = result.result().result
-        self.assertEqual(answer.error_code, Charge.Result.NONE, answer.error_msg)
-        self.assertGreater(answer.state_of_charge, 0.54)
+        assert answer.error_code == Charge.Result.NONE, answer.error_msg
+        assert answer.state_of_charge > 0.54
 
 
 @launch_testing.post_shutdown_test()
