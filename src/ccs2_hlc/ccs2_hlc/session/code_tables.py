@@ -1,0 +1,99 @@
+"""`docs/response-codes.md`, generated from the tables that decide the codes.
+
+``python -m ccs2_hlc.session.code_tables FILE`` writes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+
+from . import din_codes
+from .triggers import CAUSES, Trigger
+
+_HEAD = """\
+# Response codes
+
+Every response code that the station sends has a named trigger, and every trigger of the sessions
+maps to one code per protocol. This page is generated from those tables by
+`python -m ccs2_hlc.session.code_tables docs/response-codes.md`; a test keeps it current.
+
+Every FAILED code ends the session: energy is taken away first, then the response is sent, then the
+connection is closed and the pilot oscillator goes off. An emergency shutdown switches the oscillator
+off at once. What has happened is in the `session` topic (`message`, `stop_reason`, `faults`).
+
+Checks are made in this order: request allowed now, session id, state of the station, content.
+"""
+
+_NEGOTIATION = """\
+## SupportedAppProtocol
+
+| code | trigger |
+| --- | --- |
+| `OK_SuccessfulNegotiation` | the vehicle's first choice among what the station serves here |
+| `OK_SuccessfulNegotiationWithMinorDeviation` | the same, with another minor version |
+| `Failed_NoNegotiation` | `no_common_protocol`: no offer fits the station and this connection |
+"""
+
+_POSITIVE = {
+    Trigger.ACCEPTED: 'request is in order',
+    Trigger.NEW_SESSION: 'a session is opened; its id is always a new one',
+}
+
+
+def markdown() -> str:
+    """Return the whole page."""
+    parts = [_HEAD, _NEGOTIATION, '## DIN SPEC 70121\n', _codes(), _never_sent(), _truth(), _silent()]
+    return '\n'.join(parts)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
+
+
+def _codes() -> str:
+    order = {code: number for number, code in enumerate(type(next(iter(din_codes.NEVER_SENT))))}
+    rows = []
+    for trigger, code in sorted(din_codes.CODES.items(), key=lambda item: order[item[1]]):
+        cause = CAUSES.get(trigger)
+        rows.append((
+            f'`{code.value}`',
+            f'`{trigger.value}`',
+            _POSITIVE[trigger] if cause is None else cause.text,
+            ', '.join(din_codes.RESPONSES.get(trigger, ('any',))),
+            '-' if cause is None else cause.shutdown.name.lower(),
+            '-' if cause is None else f'`{din_codes.TRUTH[cause.condition].status.value}`'))
+    return _table(
+        ('code', 'trigger', 'what has happened', 'responses', 'shutdown', 'EVSEStatusCode'), rows)
+
+
+def _never_sent() -> str:
+    rows = [(f'`{code.value}`', why) for code, why in din_codes.NEVER_SENT.items()]
+    return 'Codes of the schema that no station sends:\n\n' + _table(('code', 'why'), rows)
+
+
+def _truth() -> str:
+    def name(value: Enum | None) -> str:
+        return 'as measured' if value is None else f'`{value.value}`'
+
+    rows = [
+        (condition.value, name(row.status), name(row.isolation), name(row.processing))
+        for condition, row in din_codes.TRUTH.items()]
+    return 'What responses say about the station, by condition:\n\n' + _table(
+        ('condition', 'EVSEStatusCode', 'EVSEIsolationStatus', 'EVSEProcessing'), rows)
+
+
+def _silent() -> str:
+    rows = [
+        (f'`{trigger.value}`', cause.text, cause.shutdown.name.lower())
+        for trigger, cause in CAUSES.items() if cause.silent]
+    return (
+        '## Ends without a response\n\nThe connection is closed, or has been closed, without an '
+        'answer:\n\n' + _table(('trigger', 'what has happened', 'shutdown'), rows))
+
+
+if __name__ == '__main__':
+    Path(sys.argv[1]).write_text(markdown(), encoding='utf-8')

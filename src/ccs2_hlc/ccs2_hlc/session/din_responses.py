@@ -1,0 +1,335 @@
+"""DIN 70121: one builder per response.
+
+The same builder makes the positive and the FAILED response, so that every mandatory element is
+always there.  What is not measured makes a positive response impossible; in a FAILED response,
+whose content the vehicle does not look at, zero stands in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..exi.messages import din
+from .charge import NO_OFFER, Offer, offer
+from .din_codes import TRUTH
+from .engine import Refused
+from .station import CableCheck, IsolationState, Snapshot
+from .triggers import Condition, Trigger
+
+if TYPE_CHECKING:
+    from .din import DinEngine
+
+#: The charge service, the only one.
+SERVICE_ID = 1
+#: The one schedule that is offered: its number, and the day that it has to cover [V2G-DC-556].
+SCHEDULE_ID = 1
+SCHEDULE_SECONDS = 86400
+#: PMax is a 16-bit number of watts: a stronger station says this.
+P_MAX_LIMIT = 32767
+#: EVSEID of a station without one: a single zero octet, which vehicles ignore [V2G-DC-877].
+NO_EVSE_ID = b'\0'
+#: A CCS2 inlet takes DC over the extended pins.
+ENERGY_TRANSFER = din.EVSESupportedEnergyTransferType.DC_EXTENDED
+
+_EVSE_ID = re.compile(r'\+?([0-9*]{1,64})')
+_FAILED = 'FAILED'
+
+Builder = Callable[['DinEngine', Any, din.ResponseCode, Condition, Snapshot], din.BodyElement]
+
+
+def encode_evse_id(evse_id: str) -> bytes:
+    """Return an identifier by DIN SPEC 91286 as octets: one digit or '*' (0xA) per nibble.
+
+    '' gives the octet that stands for no identifier.  Raise ``ValueError`` for other characters.
+    """
+    if not evse_id:
+        return NO_EVSE_ID
+    match = _EVSE_ID.fullmatch(evse_id)
+    if match is None:
+        raise ValueError(
+            f'{evse_id!r} is no EVSEID by DIN SPEC 91286: up to 64 digits and asterisks')
+    nibbles = match[1].replace('*', 'a')
+    return bytes.fromhex(nibbles + 'f' * (len(nibbles) % 2))
+
+
+def p_max(station: Offer) -> int:
+    """Return the power of the schedule, W."""
+    return min(P_MAX_LIMIT, int(station.maximum_power))
+
+
+def _failed(code: din.ResponseCode) -> bool:
+    return code.value.startswith(_FAILED)
+
+
+def _measured(
+    value: float | None, unit: din.Unit, code: din.ResponseCode,
+) -> din.PhysicalValue:
+    if value is None:
+        if not _failed(code):
+            raise Refused(Trigger.MEASUREMENT_MISSING)
+        value = 0.0
+    return din.PhysicalValue.of(value, unit)
+
+
+def _present_voltage(code: din.ResponseCode, snapshot: Snapshot) -> din.PhysicalValue:
+    power = snapshot.power
+    return _measured(None if power is None else power.voltage, din.Unit.V, code)
+
+
+def _offered(code: din.ResponseCode, snapshot: Snapshot) -> Offer:
+    station = offer(snapshot)
+    if station is None:
+        if not _failed(code):
+            raise Refused(Trigger.MEASUREMENT_MISSING)
+        return NO_OFFER
+    return station
+
+
+def isolation(snapshot: Snapshot, session_id: str) -> din.IsolationLevel:
+    """Return what the cable check of this session and the isolation monitor say now."""
+    level = din.IsolationLevel
+    power = snapshot.power
+    if power is None or power.session_id != session_id:
+        return level.INVALID
+    if power.cable_check not in (CableCheck.VALID, CableCheck.WARNING):
+        return level.INVALID
+    now = snapshot.isolation.state if snapshot.isolation else IsolationState.UNKNOWN
+    if now is IsolationState.FAULT:
+        return level.FAULT
+    if now is IsolationState.WARNING or power.cable_check is CableCheck.WARNING:
+        return level.WARNING
+    return level.VALID
+
+
+def _status(engine: DinEngine, condition: Condition, snapshot: Snapshot) -> din.DCEVSEStatus:
+    row = TRUTH[condition]
+    return din.DCEVSEStatus(
+        evse_isolation_status=row.isolation or isolation(snapshot, engine.session_id.hex()),
+        evse_status_code=row.status,
+        notification_max_delay=0,
+        evse_notification=din.EVSENotification.NONE)  # always, for DC [V2G-DC-500]
+
+
+def _session_setup(
+    engine: DinEngine, request: din.SessionSetupReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.SessionSetupRes:
+    unix_time = engine.station.unix_time
+    return din.SessionSetupRes(
+        response_code=code, evse_id=engine.evse_id,
+        date_time_now=None if unix_time is None else unix_time())
+
+
+def _service_discovery(
+    engine: DinEngine, request: din.ServiceDiscoveryReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ServiceDiscoveryRes:
+    return din.ServiceDiscoveryRes(
+        response_code=code,
+        payment_options=din.PaymentOptions(payment_option=[din.PaymentOption.EXTERNAL_PAYMENT]),
+        charge_service=din.ServiceCharge(
+            # Neither name [V2G-DC-628] nor scope [V2G-DC-629].
+            service_tag=din.ServiceTag(
+                service_id=SERVICE_ID, service_category=din.ServiceCategory.EV_CHARGING),
+            free_service=engine.station.free_service,
+            energy_transfer_type=ENERGY_TRANSFER))
+
+
+def _service_payment_selection(
+    engine: DinEngine, request: din.ServicePaymentSelectionReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ServicePaymentSelectionRes:
+    return din.ServicePaymentSelectionRes(response_code=code)
+
+
+def _contract_authentication(
+    engine: DinEngine, request: din.ContractAuthenticationReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ContractAuthenticationRes:
+    return din.ContractAuthenticationRes(
+        response_code=code, evse_processing=TRUTH[condition].processing)
+
+
+def _charge_parameter_discovery(
+    engine: DinEngine, request: din.ChargeParameterDiscoveryReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ChargeParameterDiscoveryRes:
+    station = _offered(code, snapshot)
+    of, unit = din.PhysicalValue.of, din.Unit
+    tolerance = station.current_regulation_tolerance
+    return din.ChargeParameterDiscoveryRes(
+        response_code=code,
+        evse_processing=TRUTH[condition].processing,
+        sa_schedules=din.SAScheduleList(sa_schedule_tuple=[din.SAScheduleTuple(
+            sa_schedule_tuple_id=SCHEDULE_ID,
+            p_max_schedule=din.PMaxSchedule(
+                p_max_schedule_id=SCHEDULE_ID,
+                p_max_schedule_entry=[din.PMaxScheduleEntry(
+                    time_interval=din.RelativeTimeInterval(start=0, duration=SCHEDULE_SECONDS),
+                    p_max=p_max(station))]))]),
+        evse_charge_parameter=din.DCEVSEChargeParameter(
+            dc_evse_status=_status(engine, condition, snapshot),
+            evse_maximum_current_limit=of(station.maximum_current, unit.A),
+            evse_maximum_power_limit=of(station.maximum_power, unit.W),
+            evse_maximum_voltage_limit=of(station.maximum_voltage, unit.V),
+            evse_minimum_current_limit=of(station.minimum_current, unit.A),
+            evse_minimum_voltage_limit=of(station.minimum_voltage, unit.V),
+            evse_current_regulation_tolerance=None if tolerance is None else of(tolerance, unit.A),
+            evse_peak_current_ripple=of(station.peak_current_ripple, unit.A)))
+
+
+def _cable_check(
+    engine: DinEngine, request: din.CableCheckReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.CableCheckRes:
+    return din.CableCheckRes(
+        response_code=code,
+        dc_evse_status=_status(engine, condition, snapshot),
+        evse_processing=TRUTH[condition].processing)
+
+
+def _pre_charge(
+    engine: DinEngine, request: din.PreChargeReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.PreChargeRes:
+    return din.PreChargeRes(
+        response_code=code,
+        dc_evse_status=_status(engine, condition, snapshot),
+        evse_present_voltage=_present_voltage(code, snapshot))
+
+
+def _power_delivery(
+    engine: DinEngine, request: din.PowerDeliveryReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.PowerDeliveryRes:
+    return din.PowerDeliveryRes(
+        response_code=code, evse_status=_status(engine, condition, snapshot))
+
+
+def _current_demand(
+    engine: DinEngine, request: din.CurrentDemandReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.CurrentDemandRes:
+    station, power = _offered(code, snapshot), snapshot.power
+    voltage = None if power is None else power.voltage
+    current = None if power is None else power.current
+    wanted = float(request.ev_target_current)
+    at_current = wanted >= station.maximum_current
+    at_voltage = float(request.ev_target_voltage) >= station.maximum_voltage
+    at_power = voltage is not None and wanted * voltage >= station.maximum_power
+    if power is not None:
+        at_current = at_current or power.current_limit_achieved
+        at_voltage = at_voltage or power.voltage_limit_achieved
+        at_power = at_power or power.power_limit_achieved
+    of, unit = din.PhysicalValue.of, din.Unit
+    return din.CurrentDemandRes(
+        response_code=code,
+        dc_evse_status=_status(engine, condition, snapshot),
+        evse_present_voltage=_measured(voltage, unit.V, code),
+        evse_present_current=_measured(current, unit.A, code),
+        evse_current_limit_achieved=at_current,
+        evse_voltage_limit_achieved=at_voltage,
+        evse_power_limit_achieved=at_power,
+        evse_maximum_voltage_limit=of(station.maximum_voltage, unit.V),
+        evse_maximum_current_limit=of(station.maximum_current, unit.A),
+        evse_maximum_power_limit=of(station.maximum_power, unit.W))
+
+
+def _welding_detection(
+    engine: DinEngine, request: din.WeldingDetectionReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.WeldingDetectionRes:
+    return din.WeldingDetectionRes(
+        response_code=code,
+        dc_evse_status=_status(engine, condition, snapshot),
+        evse_present_voltage=_present_voltage(code, snapshot))
+
+
+def _session_stop(
+    engine: DinEngine, request: din.SessionStopReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.SessionStopRes:
+    return din.SessionStopRes(response_code=code)
+
+
+# Requests of the schema that a DC station without contracts never serves: no state allows them,
+# so these builders only ever say FAILED_SequenceError, in the response type of the request.
+
+def _service_detail(
+    engine: DinEngine, request: din.ServiceDetailReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ServiceDetailRes:
+    return din.ServiceDetailRes(response_code=code, service_id=request.service_id)
+
+
+def _payment_details(
+    engine: DinEngine, request: din.PaymentDetailsReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.PaymentDetailsRes:
+    return din.PaymentDetailsRes(response_code=code, gen_challenge='', date_time_now=0)
+
+
+def _ac_status() -> din.ACEVSEStatus:
+    return din.ACEVSEStatus(
+        power_switch_closed=False, rcd=False, notification_max_delay=0,
+        evse_notification=din.EVSENotification.NONE)
+
+
+def _charging_status(
+    engine: DinEngine, request: din.ChargingStatusReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.ChargingStatusRes:
+    return din.ChargingStatusRes(
+        response_code=code, evse_id=engine.evse_id, sa_schedule_tuple_id=SCHEDULE_ID,
+        receipt_required=False, ac_evse_status=_ac_status())
+
+
+def _metering_receipt(
+    engine: DinEngine, request: din.MeteringReceiptReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.MeteringReceiptRes:
+    return din.MeteringReceiptRes(response_code=code, ac_evse_status=_ac_status())
+
+
+def _certificate_update(
+    engine: DinEngine, request: din.CertificateUpdateReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.CertificateUpdateRes:
+    return din.CertificateUpdateRes(
+        id='id1', response_code=code,
+        contract_signature_cert_chain=din.CertificateChain(certificate=b''),
+        contract_signature_encrypted_private_key=b'', dh_params=b'', contract_id='',
+        retry_counter=-1)
+
+
+def _certificate_installation(
+    engine: DinEngine, request: din.CertificateInstallationReq, code: din.ResponseCode,
+    condition: Condition, snapshot: Snapshot,
+) -> din.CertificateInstallationRes:
+    return din.CertificateInstallationRes(
+        id='id1', response_code=code,
+        contract_signature_cert_chain=din.CertificateChain(certificate=b''),
+        contract_signature_encrypted_private_key=b'', dh_params=b'', contract_id='')
+
+
+BUILDERS: dict[type[din.BodyElement], Builder] = {
+    din.SessionSetupReq: _session_setup,
+    din.ServiceDiscoveryReq: _service_discovery,
+    din.ServiceDetailReq: _service_detail,
+    din.ServicePaymentSelectionReq: _service_payment_selection,
+    din.PaymentDetailsReq: _payment_details,
+    din.ContractAuthenticationReq: _contract_authentication,
+    din.ChargeParameterDiscoveryReq: _charge_parameter_discovery,
+    din.CableCheckReq: _cable_check,
+    din.PreChargeReq: _pre_charge,
+    din.PowerDeliveryReq: _power_delivery,
+    din.CurrentDemandReq: _current_demand,
+    din.WeldingDetectionReq: _welding_detection,
+    din.SessionStopReq: _session_stop,
+    din.ChargingStatusReq: _charging_status,
+    din.MeteringReceiptReq: _metering_receipt,
+    din.CertificateUpdateReq: _certificate_update,
+    din.CertificateInstallationReq: _certificate_installation,
+}
