@@ -29,7 +29,7 @@ build:
 	@$(RUN) python tools/build.py
 
 demo: build
-	@$(RUN) python tools/demo $(DEMO)
+	@$(RUN) python -m station.demo $(DEMO)
 
 test: lint
 	@$(RUN) python -m pytest -n 2 --dist loadgroup $(PYTEST)

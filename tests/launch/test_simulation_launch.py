@@ -36,7 +36,7 @@ def generate_test_description():
     return LaunchDescription([
         IncludeLaunchDescription(
             XMLLaunchDescriptionSource(str(LAUNCH_FILE)),
-            launch_arguments={'sockets': tempfile.mkdtemp(), 'speed': '600.0'}.items()),
+            launch_arguments={'run_directory': tempfile.mkdtemp(), 'speed': '600.0'}.items()),
         launch_testing.actions.ReadyToTest(),
     ])
 

@@ -36,6 +36,7 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='make demo', description=__doc__)
     parser.add_argument('--protocol', choices=GOALS, default='din')
     parser.add_argument('--auth', choices=AUTHORIZATIONS, default='eim')
+    parser.add_argument('--speed', type=float, default=60.0, help='time factor of the battery')
     parser.add_argument('--soc', type=ratio, default=0.2, help='state of charge at plug-in, 0..1')
     parser.add_argument('--target', type=ratio, default=0.8, help='state of charge at the end')
     return parser.parse_args(words)
@@ -105,7 +106,8 @@ def main(words: list[str] | None = None) -> int:
                     'another station runs in ROS domain '
                     f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
             console.print('starting the station …')
-            station = StationProcesses(log=OUTPUT / 'station.log')
+            station = StationProcesses(
+                arguments={'speed': chosen.speed}, log=OUTPUT / 'station.log')
             connector.wait_until_ready()
             connector.hooks += [recorder, view]
             result = charge(connector, view, goal, console)

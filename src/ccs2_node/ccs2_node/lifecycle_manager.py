@@ -32,7 +32,7 @@ STEP_PERIOD = 0.05
 #: How long [s] the nodes are waited for when the manager itself is deactivated.
 TAKE_DOWN_TIMEOUT = 1.5
 #: The nodes of one connector, in order of start.
-NODES = ['safety', 'power', 'plc_link', 'v2g_transport', 'hlc']
+NODES = ['safety', 'power', 'pki', 'plc_link', 'v2g_transport', 'hlc']
 
 STATES = {
     StateMessage.PRIMARY_STATE_UNCONFIGURED: State.UNCONFIGURED,
