@@ -232,3 +232,13 @@ def test_ocsp_request_names_the_certificate():
     assert request.issuer_key_hash.hex() == data['issuerKeyHash']
     assert request.issuer_name_hash.hex() == data['issuerNameHash']
     assert data['responderURL'] == 'http://ocsp.example.org/mo_sub2'
+
+
+def test_the_manual_lists_every_result():
+    from pathlib import Path
+
+    manual = Path(__file__).parents[3] / 'docs' / 'certificates.md'
+    if not manual.exists():
+        pytest.skip('not run from the source tree')
+    rows = [line for line in manual.read_text().splitlines() if line.startswith('| `')]
+    assert rows == [f'| `{result.name}` | {result.reason} |' for result in ChainResult]
