@@ -22,6 +22,10 @@ setup(
             'car_cli = ccs2_sim.car_cli:main',
             'plant = ccs2_sim.plant_node:main',
             'plant_fault = ccs2_sim.plant_fault:main',
+            'power_line = ccs2_sim.powerline.server:main',
+        ],
+        'ccs2_link.drivers': [
+            'sim_qca7000 = ccs2_sim.powerline.spi:DRIVER',
         ],
         'ccs2_power.drivers': [
             'sim_contactors = ccs2_sim.hardware:SimulatedContactors',

@@ -268,7 +268,9 @@ class EvseSlac(SlacCore):
         if self._phase is Phase.MATCHING:
             handler = self._handlers.get(type(frame.message))
             return handler is not None and handler(now, frame.source, frame.message)
-        return self._phase is Phase.JOINING and self._repeat_confirmation(frame)
+        if self._phase is Phase.JOINING and self._peer and frame.source == self._peer.key[0]:
+            return self._repeat_confirmation(frame) or self._start_over(now, frame.message)
+        return False
 
     def _on_parm(self, now: float, source: bytes, message: CmSlacParmReq) -> bool:
         return now < self._open_until and self._runs.on_parm(now, source, message)
@@ -298,11 +300,19 @@ class EvseSlac(SlacCore):
         message, peer = frame.message, self._peer
         if not isinstance(message, CmSlacMatchReq) or peer is None:
             return False
-        if (frame.source, message.run_id) != peer.key or not peer.accepts(message, self._mac):
+        if message.run_id != peer.key[1] or not peer.accepts(message, self._mac):
             return False
         if self._confirmations > C_EV_MATCH_RETRY:
             return False
         self._confirm()
+        return True
+
+    def _start_over(self, now: float, message: Message) -> bool:
+        """Free the station for a car that asks anew instead of joining: it missed the key."""
+        if not isinstance(message, CmSlacParmReq):
+            return False
+        self._count_failure('vehicle started over')
+        self._leave(now, 'vehicle started over')
         return True
 
     def _confirm(self) -> None:

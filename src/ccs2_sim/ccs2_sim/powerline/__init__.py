@@ -1,0 +1,1 @@
+"""The virtual power line: modems with firmware, a lossy line between them, and a fake SPI bus."""

@@ -1,0 +1,62 @@
+"""A car's side of the charging cable: its modem on the virtual line, and SLAC as a car does it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from ccs2_link.link_runner import LinkRunner
+from ccs2_link.modem.contract import Modem
+from ccs2_link.slac.contract import LinkStatus, Pilot, PilotState
+from ccs2_link.slac.ev import EvConfig, EvSlac
+from ccs2_sim.powerline.spi import make_modem
+
+
+class CarLink:
+    """The data link of a virtual car.
+
+    `on_change` gets the status whenever it changes, `on_switch` what SLAC wants of S2 (BCB
+    toggles), `on_failure` what ended the link for good.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        *,
+        interface: str = 'lo',
+        tap: bool = False,
+        mac: bytes | None = None,
+        config: EvConfig | None = None,
+        on_change: Callable[[LinkStatus], None],
+        on_switch: Callable[[bool], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        """Name the line's socket of this car's modem; make the interface if `tap`."""
+        address = mac or b'\x02' + secrets.token_bytes(5)
+        self.modem: Modem = make_modem(line, address, interface, tap=tap)
+        self._config = config
+        self._on_change = on_change
+        self._runner = LinkRunner(
+            self.modem,
+            on_change=lambda: self._on_change(self._runner.status),
+            on_reset=lambda reason: None,
+            on_failure=on_failure,
+            on_switch=on_switch,
+        )
+
+    async def open(self) -> None:
+        """Open the modem; raise ModemError if the interface cannot be made."""
+        await self._runner.open(lambda mac: EvSlac(mac, self._config))
+
+    async def close(self) -> None:
+        """Leave the network and give the modem back."""
+        await self._runner.close()
+
+    def pilot(self, state: str, digital: bool) -> None:
+        """Tell what the car measures on the pilot: its own state A to F, and 5 % duty or not."""
+        self._runner.pilot(Pilot(PilotState[state], digital))
+
+    @property
+    def status(self) -> LinkStatus:
+        """The present status."""
+        return self._runner.status
