@@ -140,6 +140,12 @@ class SimulatedVoltmeter(_Simulated):
         return VoltmeterReading(self._value('voltage'))
 
 
+class SimulatedSecondVoltmeter(SimulatedVoltmeter):
+    """Another one, so that `safety` and `power` do not rely on the same."""
+
+    DEVICE = 'second_voltmeter'
+
+
 class SimulatedIsolation(_Simulated):
     """Isolation monitor at the supply's terminals."""
 

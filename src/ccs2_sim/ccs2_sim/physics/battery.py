@@ -9,12 +9,14 @@ from ccs2_sim.physics.rating import rated
 
 #: Open-circuit voltage of a lithium-ion (NMC) cell in V, at each tenth of the state of charge.
 CELL_VOLTAGES = (3.00, 3.42, 3.50, 3.56, 3.61, 3.66, 3.74, 3.83, 3.93, 4.05, 4.18)
+#: Voltage a cell may be charged with, V.
+CELL_LIMIT = 4.2
 _TENTHS = tuple(index / 10 for index in range(11))
 
 
 @dataclass(frozen=True)
 class BatteryRating:
-    """Constants of a battery."""
+    """Constants of a battery. The default one is a common car's, of the 400 V class."""
 
     cells: float = rated(96, 'cells in series', 1)
     capacity: float = rated(60 * 3.6e6, 'energy from empty to full, J', 1)
@@ -28,6 +30,11 @@ class BatteryRating:
         """Return the mean of the open-circuit voltage over the charge, V."""
         inner = sum(CELL_VOLTAGES) - (CELL_VOLTAGES[0] + CELL_VOLTAGES[-1]) / 2
         return self.cells * inner / (len(CELL_VOLTAGES) - 1)
+
+    @property
+    def maximum_voltage(self) -> float:
+        """Return the voltage it may be charged with, V."""
+        return self.cells * CELL_LIMIT
 
     @property
     def charge(self) -> float:

@@ -8,7 +8,7 @@ balance closes to rounding errors whatever the step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ccs2_sim.physics.battery import Battery, BatteryRating
 from ccs2_sim.physics.contactor import Contactor
@@ -129,13 +129,19 @@ class World:
 
     # What happens to the plug.
 
-    def plug_in(self, state_of_charge: float | None = None) -> None:
-        """Put the plug into the inlet of a car, at a state of charge (None: as it was)."""
+    def plug_in(self, state_of_charge: float | None = None,
+                battery: BatteryRating | None = None) -> None:
+        """Put the plug into the inlet of a car.
+
+        `battery` is what it drives with (None: the last car's), `state_of_charge` how full that is
+        (None: as full as the last car's was).
+        """
+        charge = self.battery.state_of_charge if state_of_charge is None else state_of_charge
+        rating = replace(battery or self.battery.rating, state_of_charge=charge)
+        self.battery = Battery(rating)
         self.pilot.plugged = True
         self.pilot.load = VehicleLoad.B
         self.pulled = False
-        if state_of_charge is not None:
-            self.battery.state_of_charge = min(max(state_of_charge, 0.0), 1.0)
 
     def pull(self, tear: bool = False) -> None:
         """Pull the plug: it comes out as soon as the lock is open, or at once if torn out."""

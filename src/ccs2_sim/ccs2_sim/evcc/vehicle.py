@@ -1,0 +1,88 @@
+"""What a session knows of its car: its state, what it may do, and what it wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Above this state of charge the battery takes less and less current.
+TAPER_START = 0.8
+#: Share of the highest current that a full battery still takes.
+TAPER_END = 0.2
+
+
+@dataclass(frozen=True)
+class VehicleState:
+    """A snapshot of the car, as its own control units know it."""
+
+    plugged: bool
+    duty: float | None
+    """Duty cycle of the pilot, ratio 0..1; None without a pilot."""
+    voltage: float
+    """V at the inlet."""
+    current: float
+    """A into the battery."""
+    battery_voltage: float
+    """V on the battery's side of the car's contactors."""
+    contactors: bool
+    """The car's contactors are closed."""
+    state_of_charge: float
+    """Ratio 0..1."""
+    maximum_voltage: float
+    """V that the battery may be charged with."""
+    capacity: float
+    """J from empty to full."""
+    time_factor: float = 1.0
+    """The state of charge moves this many times faster than the real battery's."""
+    energy: float = 0.0
+    """J into the battery since it was plugged in, in real time."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the car does at its inlet."""
+
+    plugged: bool = True
+    load: str = 'B'
+    """State of the control pilot: 'B', 'C' or 'D'."""
+    contactors: bool = False
+    tear: bool = False
+    """Unplug whatever the lock does."""
+
+
+@dataclass(frozen=True)
+class CarSettings:
+    """What kind of car it is, and what its driver wants."""
+
+    evcc_id: bytes = bytes.fromhex('02CC52000001')
+    """MAC address of the car's modem, 6 octets."""
+    maximum_current: float = 200.0
+    """A."""
+    maximum_power: float = 80e3
+    """W."""
+    target_state_of_charge: float = 0.8
+    """Ratio 0..1 at which charging stops."""
+    maximum_duration: float = 0.0
+    """s of charging after which it stops; 0 = no limit."""
+    maximum_loops: int = 0
+    """Charge loop messages after which it stops; 0 = no limit."""
+    loop_period: float = 0.1
+    """s from one request of a repeated message to the next; 0 = as fast as the station answers."""
+
+    def target_current(self, state: VehicleState) -> float:
+        """Return the current the car asks for now, A."""
+        current = min(self.maximum_current, self.maximum_power / max(state.battery_voltage, 1.0))
+        over = (state.state_of_charge - TAPER_START) / (1 - TAPER_START)
+        return current * (1 - (1 - TAPER_END) * min(max(over, 0.0), 1.0))
+
+    def satisfied(self, state: VehicleState, charged_for: float, loops: int) -> bool:
+        """Return whether the driver wants to stop now."""
+        return (
+            state.state_of_charge >= self.target_state_of_charge
+            or 0 < self.maximum_duration <= charged_for
+            or 0 < self.maximum_loops <= loops)
+
+    def remaining_time(self, state: VehicleState, goal: float) -> float:
+        """Return the estimated time until a state of charge (ratio), s."""
+        energy = max(goal - state.state_of_charge, 0.0) * state.capacity
+        power = max(self.target_current(state) * state.battery_voltage, 1.0)
+        return energy / power / state.time_factor

@@ -1,0 +1,154 @@
+"""A scripted DIN station: answers every request at once and as well as an ideal station would."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ccs2_hlc.exi.messages import din, sap
+
+V, A, W = din.Unit.V, din.Unit.A, din.Unit.W
+Code = din.DCEVSEStatusCode
+
+
+class ScriptedStation:
+    """Knows nothing of sequence: a response for each request; `overrides` change them.
+
+    An override is called with the response's body and the number of that request, and returns the
+    body to send, or None for no answer.
+    """
+
+    def __init__(self) -> None:
+        self.session_id = bytes.fromhex('0102030405060708')
+        self.requests: list[Any] = []
+        self.counts: Counter[str] = Counter()
+        self.voltage = 0.0
+        self.ongoing = 2
+        self.overrides: dict[str, Callable[[Any, int], Any]] = {}
+
+    def answer(self, request: Any) -> Any:
+        """Return the response to a decoded request, None for silence."""
+        body = request if isinstance(request, sap.SupportedAppProtocolReq) else request.body
+        name = type(body).__name__.removesuffix('Req')
+        if isinstance(body, din.PowerDeliveryReq) and not body.ready_to_charge_state:
+            name = 'PowerDeliveryStop'
+        self.requests.append(request)
+        self.counts[name] += 1
+        response = getattr(self, f'on_{name}')(body)
+        if name in self.overrides:
+            response = self.overrides[name](response, self.counts[name])
+        if response is None or isinstance(response, sap.SupportedAppProtocolRes):
+            return response
+        return din.V2GMessage(header=din.MessageHeader(session_id=self.session_id), body=response)
+
+    def names(self) -> list[str]:
+        """Return the requests so far by name, repetitions left out."""
+        names = []
+        for request in self.requests:
+            body = getattr(request, 'body', request)
+            name = type(body).__name__
+            if not names or names[-1] != name:
+                names.append(name)
+        return names
+
+    @staticmethod
+    def status(code: Code = Code.EVSE_READY) -> din.DCEVSEStatus:
+        return din.DCEVSEStatus(
+            evse_isolation_status=din.IsolationLevel.VALID, evse_status_code=code,
+            notification_max_delay=0, evse_notification=din.EVSENotification.NONE)
+
+    def processing(self, name: str) -> din.EVSEProcessing:
+        return (din.EVSEProcessing.ONGOING if self.counts[name] <= self.ongoing
+                else din.EVSEProcessing.FINISHED)
+
+    def on_SupportedAppProtocol(self, body):
+        known = [each for each in body.app_protocol if '70121' in each.protocol_namespace]
+        if not known:
+            return sap.SupportedAppProtocolRes(
+                response_code=sap.ResponseCode.FAILED_NO_NEGOTIATION)
+        return sap.SupportedAppProtocolRes(
+            response_code=sap.ResponseCode.OK_SUCCESSFUL_NEGOTIATION,
+            schema_id=known[0].schema_id)
+
+    def on_SessionSetup(self, body):
+        return din.SessionSetupRes(
+            response_code=din.ResponseCode.OK_NEW_SESSION_ESTABLISHED, evse_id=b'\0')
+
+    def on_ServiceDiscovery(self, body):
+        return din.ServiceDiscoveryRes(
+            response_code=din.ResponseCode.OK,
+            payment_options=din.PaymentOptions(
+                payment_option=[din.PaymentOption.EXTERNAL_PAYMENT]),
+            charge_service=din.ServiceCharge(
+                service_tag=din.ServiceTag(
+                    service_id=1, service_category=din.ServiceCategory.EV_CHARGING),
+                free_service=False,
+                energy_transfer_type=din.EVSESupportedEnergyTransferType.DC_EXTENDED))
+
+    def on_ServicePaymentSelection(self, body):
+        return din.ServicePaymentSelectionRes(response_code=din.ResponseCode.OK)
+
+    def on_ContractAuthentication(self, body):
+        return din.ContractAuthenticationRes(
+            response_code=din.ResponseCode.OK,
+            evse_processing=self.processing('ContractAuthentication'))
+
+    def on_ChargeParameterDiscovery(self, body):
+        value = din.PhysicalValue.of
+        return din.ChargeParameterDiscoveryRes(
+            response_code=din.ResponseCode.OK,
+            evse_processing=self.processing('ChargeParameterDiscovery'),
+            sa_schedules=din.SAScheduleList(sa_schedule_tuple=[din.SAScheduleTuple(
+                sa_schedule_tuple_id=1, p_max_schedule=din.PMaxSchedule(
+                    p_max_schedule_id=1, p_max_schedule_entry=[din.PMaxScheduleEntry(
+                        time_interval=din.RelativeTimeInterval(start=0, duration=86400),
+                        p_max=32767)]))]),
+            evse_charge_parameter=din.DCEVSEChargeParameter(
+                dc_evse_status=self.status(), evse_maximum_current_limit=value(150, A),
+                evse_maximum_power_limit=value(60e3, W), evse_maximum_voltage_limit=value(1000, V),
+                evse_minimum_current_limit=value(0, A), evse_minimum_voltage_limit=value(150, V),
+                evse_peak_current_ripple=value(1, A)))
+
+    def on_CableCheck(self, body):
+        return din.CableCheckRes(
+            response_code=din.ResponseCode.OK, dc_evse_status=self.status(),
+            evse_processing=self.processing('CableCheck'))
+
+    def on_PreCharge(self, body):
+        self.voltage = float(body.ev_target_voltage)
+        return din.PreChargeRes(
+            response_code=din.ResponseCode.OK, dc_evse_status=self.status(),
+            evse_present_voltage=din.PhysicalValue.of(self.voltage, V))
+
+    def on_PowerDelivery(self, body):
+        return din.PowerDeliveryRes(
+            response_code=din.ResponseCode.OK, evse_status=self.status())
+
+    def on_CurrentDemand(self, body):
+        return din.CurrentDemandRes(
+            response_code=din.ResponseCode.OK, dc_evse_status=self.status(),
+            evse_present_voltage=din.PhysicalValue.of(self.voltage, V),
+            evse_present_current=body.ev_target_current,
+            evse_current_limit_achieved=False, evse_voltage_limit_achieved=False,
+            evse_power_limit_achieved=False)
+
+    def on_PowerDeliveryStop(self, body):
+        return din.PowerDeliveryRes(
+            response_code=din.ResponseCode.OK, evse_status=self.status(Code.EVSE_SHUTDOWN))
+
+    def on_WeldingDetection(self, body):
+        self.voltage /= 4
+        return din.WeldingDetectionRes(
+            response_code=din.ResponseCode.OK, dc_evse_status=self.status(Code.EVSE_SHUTDOWN),
+            evse_present_voltage=din.PhysicalValue.of(round(self.voltage, 1), V))
+
+    def on_SessionStop(self, body):
+        return din.SessionStopRes(response_code=din.ResponseCode.OK)
+
+
+@pytest.fixture
+def station() -> ScriptedStation:
+    return ScriptedStation()
