@@ -34,6 +34,7 @@ setup(
             'sim_lock = ccs2_sim.hardware:SimulatedLock',
             'sim_meter = ccs2_sim.hardware:SimulatedMeter',
             'sim_pilot = ccs2_sim.hardware:SimulatedPilot',
+            'sim_second_voltmeter = ccs2_sim.hardware:SimulatedSecondVoltmeter',
             'sim_supply = ccs2_sim.hardware:SimulatedSupply',
             'sim_thermometer = ccs2_sim.hardware:SimulatedThermometer',
             'sim_voltmeter = ccs2_sim.hardware:SimulatedVoltmeter',

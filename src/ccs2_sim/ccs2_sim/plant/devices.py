@@ -223,6 +223,7 @@ DEVICES: Mapping[str, Device] = {device.name: device for device in (
     Device('emergency_stop', 0.02, _report_emergency_stop, _no_command, _nothing),
     Device('voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
     Device('second_voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
+    Device('second_voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
     Device('isolation', 0.1, _report_isolation, _command_isolation, _safe_isolation, timeout=0.5),
     Device('supply', 0.02, _report_supply, _command_supply, _safe_supply, timeout=0.3),
     Device('meter', 0.1, _report_meter, _no_command, _nothing),
