@@ -198,6 +198,13 @@ class ManagedNode(LifecycleNode):
             except Exception:
                 self.get_logger().error(f'shutdown: {traceback.format_exc()}')
 
+    async def _configure(self) -> None:
+        # rclpy ignores a misspelt parameter in a file without a word.
+        unknown = sorted(name for name in self._parameter_overrides if not self.has_parameter(name))
+        if unknown:
+            raise ConfigureError(f"there is no parameter '{unknown[0]}'")
+        await self.configure()
+
     async def _enter(self) -> None:
         await self.activate()
         self.active = True
@@ -230,8 +237,8 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run :meth:`configure` on the loop."""
-        return self._transition(self.configure(), 'configure')
+        """Run :meth:`configure` on the loop, unless a parameter was given that does not exist."""
+        return self._transition(self._configure(), 'configure')
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Activate the publishers, then run :meth:`activate` on the loop."""

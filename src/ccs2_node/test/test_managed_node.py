@@ -166,6 +166,14 @@ def test_a_missing_parameter_fails_configure_and_is_named(start):
     assert "parameter 'interface' is not set" in output
 
 
+def test_a_misspelt_parameter_fails_configure_and_is_named(start):
+    echo = start('interface:=plc0', 'limmit:=1.5')
+    assert not echo.transition(Transition.TRANSITION_CONFIGURE)
+    code, output = echo.end()
+    assert code == 0
+    assert "no parameter 'limmit'" in output
+
+
 def test_an_exception_in_a_transition_is_logged_and_survived(start):
     echo = start('interface:=bad')
     assert not echo.transition(Transition.TRANSITION_CONFIGURE)
