@@ -138,13 +138,16 @@ class ChargeProcess:
     def command(
         self, session_id: str, operator: OperatorLimits, oscillator: bool,
     ) -> ChargeCommand:
-        """Return the command that holds now."""
+        """Return the command that holds now; `operator` may have changed since the set-points."""
+        current = self.target_current
+        if current is not None:
+            current = capped(current, operator.maximum_current)
         return ChargeCommand(
             mode=self.mode,
             shutdown=self.shutdown,
             session_id=session_id,
             target_voltage=self.target_voltage,
-            target_current=self.target_current,
+            target_current=current,
             maximum_voltage=self.maximum_voltage,
             maximum_current=narrowest(self.maximum_current, operator.maximum_current),
             maximum_power=narrowest(self.maximum_power, operator.maximum_power),
