@@ -71,6 +71,7 @@ class Action(IntEnum):
     SEND = 0
     SEND_THEN_CLOSE = 1
     CLOSE = 2
+    IGNORE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,12 @@ class Response:
             return
         if self.sequence == 0:
             raise ValueError('response carries data but no sequence number')
-        if not 0 < len(self.payload) <= LARGEST_PAYLOAD:
+        if self.action is Action.IGNORE:
+            if self.payload:
+                raise ValueError('response ignores its request but carries data')
+        elif not 0 < len(self.payload) <= LARGEST_PAYLOAD:
             raise ValueError(f'response has {len(self.payload)} octets, not 1 .. {LARGEST_PAYLOAD}')
-        if self.action is Action.SEND and not 0 < self.receive_timeout < math.inf:
+        if self.action in (Action.SEND, Action.IGNORE) and not 0 < self.receive_timeout < math.inf:
             raise ValueError(f'receive_timeout is {self.receive_timeout} s, must be above 0')
         if self.action is Action.SEND_THEN_CLOSE and not 0 <= self.close_delay < math.inf:
             raise ValueError(f'close_delay is {self.close_delay} s, must be 0 or above')
@@ -235,6 +239,8 @@ class Connection:
         if response.action is Action.CLOSE:
             self.decided = True
             return self._close(CloseReason.BY_STATION, 'closed by the session')
+        if response.action is Action.IGNORE:
+            return self._wait(now, response)
         due = self._delivered_at + self._limits.minimum_response_time
         if now < due:
             self._held = (due, response)
@@ -310,15 +316,18 @@ class Connection:
             return self._channel_failed(now, str(error))
         outputs = self._flush()
         if response.action is Action.SEND:
-            self.phase = Phase.WAITING
-            self._deadline = now + response.receive_timeout
-            return outputs + self._proceed(now)
+            return outputs + self._wait(now, response)
         self.decided = True
         self.phase = Phase.ENDING
         self.close_reason = CloseReason.BY_STATION
         self.close_message = 'closed by the session'
         self._deadline = now + response.close_delay
         return outputs
+
+    def _wait(self, now: float, response: Response) -> list[Output]:
+        self.phase = Phase.WAITING
+        self._deadline = now + response.receive_timeout
+        return self._proceed(now)
 
     def _expire(self, now: float) -> list[Output]:
         """End, or go a step nearer to the end, because a deadline has passed."""
