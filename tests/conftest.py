@@ -31,7 +31,7 @@ def private_config(folder, connectors=1):
 
 @contextmanager
 def run_station(folder, connectors=1, speed=1.0):
-    """Start the simulation in a ROS domain of its own; yield processes, domain and run directory."""
+    """Start the simulation in a domain of its own; yield processes, domain and run directory."""
     from domain_coordinator import domain_id
 
     from station.processes import StationProcesses
@@ -54,7 +54,6 @@ def station(tmp_path_factory):
     """One running station with everything that watches it, shared by the tests of a file."""
     pytest.importorskip('rclpy', reason='ROS 2 is not set up')
     from plant_record import PlantRecord
-
     from station.connector import Connector
 
     # A Unix socket's path has to be short.

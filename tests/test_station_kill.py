@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
-from plant_record import first
-
 from ccs2_interfaces.action import Charge
 from ccs2_interfaces.msg import ChargeCommand
+from plant_record import first
 
 pytestmark = pytest.mark.xdist_group('station')
 

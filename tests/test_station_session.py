@@ -1,5 +1,6 @@
 """A whole DIN session through all processes of the station."""
 
+import itertools
 import json
 
 import pytest
@@ -91,7 +92,7 @@ def test_the_plant_saw_energy_and_is_safe_again(station, session):
     assert charging
     assert all(entry.voltage > 300 for entry in charging)
     # The contactors never parted under load.
-    for before, after in zip(moments, moments[1:], strict=False):
+    for before, after in itertools.pairwise(moments):
         if before.closed and not after.closed:
             assert abs(before.current) < 5
     assert not station.record.now.closed
