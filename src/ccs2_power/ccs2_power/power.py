@@ -63,6 +63,9 @@ class PowerState(IntEnum):
     FAULT = 7
 
 
+#: What the supply does while it follows a mode.
+FOLLOWING = {Mode.CABLE_CHECK: PowerState.CABLE_CHECK, Mode.PRE_CHARGE: PowerState.PRE_CHARGE,
+             Mode.CHARGE: PowerState.CHARGING}
 #: A beat that comes later than this means that the controller itself stood still, in s.
 LONGEST_BEAT = 0.3
 #: The pre-charge has reached its target within this, in V (IEC 61851-23:2023 CC.5.2).
@@ -190,13 +193,14 @@ class PowerController:
             self.faults.set(code, found, now, failure.message if failure else '', 'cable check')
         self._judge_isolation(mode, inputs.isolation, now)
         shutdown = self._shutdown(command, mode, safety)
-        if shutdown is None and closed and command is not None:
+        following = shutdown is None and closed
+        if following and command is not None:
             self._follow(command, elapsed)
         else:
             # Open contactors are never fed, whatever is wanted.
             self._shut_down(Shutdown.EMERGENCY if shutdown is None else shutdown, elapsed, now)
         self._judge_pre_charge(command, mode, now)
-        self.state = self._published_state(mode)
+        self.state = self._published_state(mode, following)
         self._mode = mode
         self._last_step = now
         return PowerOutputs(self.supply, self._monitor(mode))
@@ -493,12 +497,9 @@ class PowerController:
             self._pre_charge_excess.exceeds(excess, now, PRE_CHARGE_CURRENT_TIME), now,
             f'{current or 0.0:.1f} A in the pre-charge', 'current')
 
-    def _published_state(self, mode: Mode) -> PowerState:
-        following = {Mode.CABLE_CHECK: PowerState.CABLE_CHECK,
-                     Mode.PRE_CHARGE: PowerState.PRE_CHARGE, Mode.CHARGE: PowerState.CHARGING}
+    def _published_state(self, mode: Mode, following: bool) -> PowerState:
         if self.supply.on:
-            stopping = self._stopped_by_fault() or mode not in following
-            return PowerState.STOPPING if stopping else following[mode]
+            return FOLLOWING[mode] if following else PowerState.STOPPING
         if self._stopped_by_fault():
             return PowerState.FAULT
         if self.voltage is None:
