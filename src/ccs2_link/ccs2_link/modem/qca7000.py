@@ -45,6 +45,7 @@ class Qca7000Modem(DriverBase):
         self._make_interrupt = make_interrupt
         self._period = POLL_WITH_INTERRUPT if make_interrupt else poll_period
         self._interrupt: InterruptLine | None = None
+        self._pending = False
         self._wake = asyncio.Event()
         self._counters: Counter[str] = Counter()
         self._device = Qca7000Device(
@@ -118,7 +119,7 @@ class Qca7000Modem(DriverBase):
     def _interrupted(self) -> None:
         if self._interrupt is not None:
             self._interrupt.clear()
-            self._counters['interrupts'] += 1
+            self._pending = True
             self._wake.set()
 
     async def _supervise(self) -> None:
@@ -133,5 +134,7 @@ class Qca7000Modem(DriverBase):
                 async with asyncio.timeout(period):
                     await self._wake.wait()
             self._wake.clear()
-            self._device.service()
+            interrupted, self._pending = self._pending, False
+            if not self._device.service() and interrupted:
+                self._counters['interrupts without cause'] += 1
             self._bridge.resume()

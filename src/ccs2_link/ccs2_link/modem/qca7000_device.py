@@ -105,8 +105,12 @@ class Qca7000Device:
         """Frames wait for room in the modem."""
         return bool(self._management or self._data)
 
-    def service(self) -> None:
-        """Handle whatever the modem has to say, then send what waits."""
+    def service(self) -> bool:
+        """Handle whatever the modem has to say, then send what waits.
+
+        Return whether it had anything to say.
+        """
+        received = False
         self._write(Register.INTR_ENABLE, 0)
         cause = self._read(Register.INTR_CAUSE)
         # All ones is a bus without a modem, or noise: the signature will tell.
@@ -122,10 +126,9 @@ class Qca7000Device:
         if self.sync is Sync.READY:
             # Not only on PKT_AVLBL: its edge can be lost between reading and enabling.
             received = self._receive()
-            if not pending and not received:
-                self._counters['services without cause'] += 1
             self._transmit()
         self._write(Register.INTR_ENABLE, ENABLED)
+        return received or bool(pending)
 
     def supervise(self) -> None:
         """Check the signature, and bring an unknown modem into step."""

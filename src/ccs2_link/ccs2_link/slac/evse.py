@@ -51,6 +51,7 @@ from ccs2_link.slac.timing import (
     TT_LINK_STATUS_POLL_JOINING,
     TT_LINK_STATUS_POLL_MATCHED,
     TT_MATCH_JOIN,
+    TT_MODEM_RESTART,
 )
 
 PILOT_GRACE = TP_MATCH_LEAVE / 2
@@ -94,6 +95,8 @@ class Phase(enum.Enum):
     NO_MODEM = enum.auto()
     KEYING = enum.auto()
     """The modem gets a key; the network that it had before is left with that."""
+    RESTARTING = enum.auto()
+    """The modem has a key, and restarts because of that."""
     IDLE = enum.auto()
     MATCHING = enum.auto()
     JOINING = enum.auto()
@@ -106,6 +109,7 @@ class Phase(enum.Enum):
 _STATES = {
     Phase.NO_MODEM: LinkState.UNAVAILABLE,
     Phase.KEYING: LinkState.UNMATCHED,
+    Phase.RESTARTING: LinkState.UNMATCHED,
     Phase.IDLE: LinkState.UNMATCHED,
     Phase.MATCHING: LinkState.MATCHING,
     Phase.JOINING: LinkState.MATCHING,
@@ -171,14 +175,19 @@ class EvseSlac(SlacCore):
         if not ready:
             if self._phase in _JOINED:
                 self._count_failure('modem went away')
+            expected = self._local.settling(now) and not self._disclosed
             self._clear()
             self._local.gone()
-            self._enter(Phase.NO_MODEM, 'modem is not ready')
-        elif self._phase is Phase.NO_MODEM:
-            if self._local.kept_key(now) and not self._disclosed:
-                self._rest(now)
+            if expected:
+                self._due = now + TT_MODEM_RESTART
+                self._enter(Phase.RESTARTING, 'modem restarts with its key')
             else:
-                self._set_key(now, 'modem is up')
+                self._enter(Phase.NO_MODEM, 'modem is not ready')
+        elif self._phase is Phase.RESTARTING:
+            self._local.settled()
+            self._rest(now)
+        elif self._phase is Phase.NO_MODEM:
+            self._set_key(now, 'modem is up')
         return self._flush()
 
     def pilot(self, now: float, pilot: Pilot) -> list[Output]:
@@ -359,6 +368,8 @@ class EvseSlac(SlacCore):
             self._leave(now, 'vehicle did not join the network in time')
         elif self._phase is Phase.FAILED:
             self._rest(now)
+        elif self._phase is Phase.RESTARTING:
+            self._enter(Phase.NO_MODEM, 'modem did not come back')
         elif self._phase is Phase.MATCHING and not self._runs:
             self._match_failed(now, 'vehicle did not start SLAC')
 

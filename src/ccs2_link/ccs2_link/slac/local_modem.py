@@ -93,15 +93,16 @@ class LocalModem:
         self.gone()
         self.key = Key.NONE
 
-    def kept_key(self, now: float) -> bool:
-        """Tell of a modem that has come back whether it still has the key.
+    def settling(self, now: float) -> bool:
+        """Tell whether a restart now would be a consequence of the key, and so would keep it.
 
-        A restart within the settling time of a new key is a consequence of it; a second one is
-        not, nor is a later one.
+        The first restart within the settling time is; a second one is not, nor is a later one.
         """
-        kept = self.key is Key.SET and now < self._settled
+        return self.key is Key.SET and now < self._settled
+
+    def settled(self) -> None:
+        """Take note that the restart which the key causes has happened."""
         self._settled = -math.inf
-        return kept
 
     def watch_link(self, now: float, every: float) -> None:
         """Poll the link status now and `every` so many seconds."""
