@@ -23,9 +23,7 @@ class PlantNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__('plant')
         self.parameter('socket', default_socket(), 'Unix socket the plant listens on')
-        # The battery comes with the car.
-        known = [constant for constant in constants(WorldRating())
-                 if not constant.name.startswith('battery.')]
+        known = list(constants(WorldRating()))
         for constant in known:
             self.parameter(
                 constant.name, float(constant.default), constant.doc, minimum=constant.minimum)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
+from ccs2_link.transport import v2gtp
+from ccs2_link.transport.sdp import SdpSecurity, encode_response, parse_request
 
 V, A, W = din.Unit.V, din.Unit.A, din.Unit.W
 Code = din.DCEVSEStatusCode
@@ -152,3 +157,111 @@ class ScriptedStation:
 @pytest.fixture
 def station() -> ScriptedStation:
     return ScriptedStation()
+
+
+class StationServer:
+    """A scripted station on ::1: SDP and TCP on real sockets, one session at a time."""
+
+    def __init__(self, script: ScriptedStation) -> None:
+        self.script = script
+        self.sdp_port = 0
+        self.datagrams: list[bytes] = []
+        self.messages: list[v2gtp.Message] = []
+        #: What is wrong with what came, in order: undecodable messages, framing errors.
+        self.complaints: list[str] = []
+        #: How each connection ended: 'eof', 'reset' or 'refused'.
+        self.ends: list[str] = []
+        self.octets = 0
+        self.answers_sdp = True
+        self.offers = SdpSecurity.NONE
+        self._schema = 'sap'
+        self._busy = False
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await asyncio.start_server(self._serve, '::1', 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self._udp, _ = await loop.create_datagram_endpoint(
+            lambda: _Discovery(self, port), local_addr=('::1', 0))
+        self.sdp_port = self._udp.get_extra_info('sockname')[1]
+
+    async def close(self) -> None:
+        self._udp.close()
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def drop(self) -> None:
+        """Reset the connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def idle(self) -> None:
+        """Wait until there is no connection."""
+        async with asyncio.timeout(5):
+            while self._busy:  # noqa: ASYNC110 - for tests only
+                await asyncio.sleep(0.005)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._busy:
+            self.ends.append('refused')
+            writer.transport.abort()
+            return
+        self._busy = True
+        self._writers.append(writer)
+        framer = v2gtp.Framer()
+        try:
+            while data := await reader.read(65536):
+                self.octets += len(data)
+                framer.feed(data)
+                while (message := framer.next()) is not None:
+                    self._take(message, writer)
+            self.ends.append('eof')
+        except ConnectionError:
+            self.ends.append('reset')
+        except v2gtp.FramingError as error:
+            self.complaints.append(str(error))
+            self.ends.append('framing')
+        finally:
+            self._busy = False
+            self._schema = 'sap'
+            writer.close()
+
+    def _take(self, message: v2gtp.Message, writer: asyncio.StreamWriter) -> None:
+        self.messages.append(message)
+        try:
+            request = exi.decode(self._schema, message.payload)
+        except exi.ExiError as error:
+            self.complaints.append(str(error))
+            return
+        response = self.script.answer(request)
+        if response is None:
+            return
+        writer.write(v2gtp.encode(message.payload_type, exi.encode(response)))
+        self._schema = 'din'
+        if type(getattr(response, 'body', None)).__name__ == 'SessionStopRes':
+            writer.close()
+
+
+class _Discovery(asyncio.DatagramProtocol):
+    def __init__(self, station: StationServer, port: int) -> None:
+        self._station = station
+        self._port = port
+
+    def connection_made(self, transport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, address) -> None:
+        self._station.datagrams.append(data)
+        if self._station.answers_sdp and parse_request(data) is not None:
+            self._transport.sendto(encode_response(
+                ipaddress.IPv6Address('::1'), self._port, self._station.offers), address)
+
+
+@pytest.fixture
+async def station_server(station):
+    made = StationServer(station)
+    await made.open()
+    yield made
+    await made.close()

@@ -175,6 +175,11 @@ class Engine:
         if self.outcome is None:
             self._end(Outcome(ErrorCode.CONNECTION, f'{text} in {self._step.name}'))
 
+    def refuse(self, text: str) -> None:
+        """Give up a station whose response could not be read; `text` says why."""
+        if self.outcome is None:
+            self._end(Outcome(ErrorCode.REFUSED, f'{text} in {self._step.name}'))
+
     def stop(self, error: ErrorCode, text: str) -> None:
         """Ask for a regular end; it is reported with this code."""
         if not self.stopping:

@@ -129,16 +129,10 @@ class World:
 
     # What happens to the plug.
 
-    def plug_in(self, state_of_charge: float | None = None,
-                battery: BatteryRating | None = None) -> None:
-        """Put the plug into the inlet of a car.
-
-        `battery` is what it drives with (None: the last car's), `state_of_charge` how full that is
-        (None: as full as the last car's was).
-        """
+    def plug_in(self, state_of_charge: float | None = None) -> None:
+        """Put the plug into a car's inlet; its battery is as full as told (None: as it was)."""
         charge = self.battery.state_of_charge if state_of_charge is None else state_of_charge
-        rating = replace(battery or self.battery.rating, state_of_charge=charge)
-        self.battery = Battery(rating)
+        self.battery = Battery(replace(self.battery.rating, state_of_charge=charge))
         self.pilot.plugged = True
         self.pilot.load = VehicleLoad.B
         self.pulled = False

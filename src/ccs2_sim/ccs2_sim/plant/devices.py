@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ccs2_sim.physics import VehicleLoad, World
 from ccs2_sim.plant.wire import Object
-
-
-#: Constants of its battery that a car may bring along when it is plugged in, with upper limits.
-BATTERY_LIMITS = {'cells': 300.0, 'capacity': 1e10, 'resistance': 10.0, 'time_factor': 1e4}
 
 
 class CommandError(Exception):
@@ -197,12 +193,7 @@ def _report_vehicle(world: World) -> Object:
 def _command_vehicle(world: World, fields: Fields) -> None:
     if fields.flag('plugged'):
         if not world.pilot.plugged:
-            constants = {
-                name: value for name, high in BATTERY_LIMITS.items()
-                if (value := fields.optional_number(name, 1e-4, high)) is not None}
-            world.plug_in(
-                fields.optional_number('state_of_charge', 0, 1),
-                replace(world.battery.rating, **constants))
+            world.plug_in(fields.optional_number('state_of_charge', 0, 1))
         world.pilot.load = fields.choice('load', VehicleLoad)
     elif world.pilot.plugged:
         world.pull(tear=fields.flag('tear', False))
@@ -222,7 +213,6 @@ DEVICES: Mapping[str, Device] = {device.name: device for device in (
     Device('lock', 0.1, _report_lock, _command_lock, _nothing),
     Device('emergency_stop', 0.02, _report_emergency_stop, _no_command, _nothing),
     Device('voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
-    Device('second_voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
     Device('second_voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
     Device('isolation', 0.1, _report_isolation, _command_isolation, _safe_isolation, timeout=0.5),
     Device('supply', 0.02, _report_supply, _command_supply, _safe_supply, timeout=0.3),

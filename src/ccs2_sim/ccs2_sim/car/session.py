@@ -1,0 +1,355 @@
+"""One visit to the station: plug in, find it, charge, unplug."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ccs2_hlc import exi
+from ccs2_hlc.exi.declare import Element
+from ccs2_link.transport import sdp as station_sdp
+from ccs2_link.transport import v2gtp
+from ccs2_link.transport.sdp import SdpSecurity
+from ccs2_sim.car import misbehaviour, sdp
+from ccs2_sim.car.link import Link
+from ccs2_sim.car.trace import Trace
+from ccs2_sim.car.vehicle import DIGITAL_DUTY, Vehicle
+from ccs2_sim.evcc.din import DinEvcc
+from ccs2_sim.evcc.engine import Engine
+from ccs2_sim.evcc.negotiation import Negotiation, Offer
+from ccs2_sim.evcc.outcome import Ended, ErrorCode, Outcome
+from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
+
+#: Every protocol the car speaks, by the name it is asked for, the newest first.
+PROTOCOLS: Mapping[str, Offer] = {
+    'din': Offer('din', 'urn:din:70121:2012:MsgDef', 2, 0, DinEvcc),
+}
+#: How long the station may take to offer digital communication after the plug is in, s.
+PILOT_PATIENCE = 30.0
+#: Below this voltage the plug may be pulled, V; how long the car waits for it and for the lock, s.
+SAFE_VOLTAGE = 60.0
+UNPLUG_PATIENCE = 30.0
+#: How long a second connection may stay open before it counts as accepted, s.
+REFUSAL_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one visit to the station is to be like."""
+
+    interface: str = 'lo'
+    sdp_port: int = station_sdp.PORT
+    protocols: tuple[str, ...] = tuple(PROTOCOLS)
+    """Names out of :data:`PROTOCOLS` in the order of preference."""
+    state_of_charge: float = math.nan
+    """Ratio 0..1 at plug-in; NaN: as it was."""
+    misbehaviour: str = ''
+    """See :mod:`ccs2_sim.car.misbehaviour`; '' = none."""
+    settings: CarSettings = field(default_factory=CarSettings)
+    tls: ssl.SSLContext | None = None
+    """Ask for TLS and use this."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a visit went."""
+
+    outcome: Outcome
+    state_of_charge: float
+    energy: float
+    """J charged."""
+    duration: float
+    """s from plug-in to unplugged."""
+    loops: int
+    protocol: str
+    trace: Trace
+    notes: tuple[str, ...] = ()
+    """What else happened, for people."""
+
+
+def offers(protocols: Sequence[str]) -> list[Offer]:
+    """Return the protocols by name; raise ``ValueError`` for an unknown name."""
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise ValueError(f'no protocol {name!r}; there are {", ".join(PROTOCOLS)}')
+    return [PROTOCOLS[name] for name in protocols]
+
+
+class Session:
+    """Runs one visit; made and awaited on one asyncio loop."""
+
+    def __init__(self, visit: Visit, vehicle: Vehicle,
+                 progress: Callable[[str, VehicleState], None] | None = None) -> None:
+        self._visit = visit
+        self._vehicle = vehicle
+        self._progress = progress or (lambda stage, state: None)
+        self._offers = offers(visit.protocols)
+        self._manners = misbehaviour.parse(visit.misbehaviour)
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._inbox: list[tuple[float, v2gtp.Message]] = []
+        self._lost = ''
+        self._link: Link | None = None
+        self._endpoint: sdp.Endpoint | None = None
+        self._engine: Engine | None = None
+        self._written: float | None = None
+        self._surplus = 0
+        self._torn = False
+        self._stage = ''
+        self._asked_to_stop: Outcome | None = None
+        self._notes: list[str] = []
+        #: Every message so far.
+        self.trace = Trace(self._loop.time())
+
+    @property
+    def link(self) -> Link:
+        """Return the connection; raise ``RuntimeError`` while there is none."""
+        if self._link is None:
+            raise RuntimeError('not connected')
+        return self._link
+
+    def stop(self, error: ErrorCode, text: str) -> None:
+        """Ask for a regular end; it is reported with this code."""
+        self._asked_to_stop = Outcome(error, text)
+        self._wake.set()
+
+    async def run(self) -> Result:
+        """Go through the whole visit; it ends unplugged, however it went.
+
+        Raise ``PlantError`` if the plant is not there.
+        """
+        begun = self._loop.time()
+        await self._vehicle.open(self._wake.set)
+        energy = 0.0
+        try:
+            try:
+                outcome = await self._charge()
+                energy = self._vehicle.state.energy
+            except Ended as ended:
+                outcome = ended.outcome
+            finally:
+                await self._leave()
+            state = self._vehicle.state
+        finally:
+            await self._vehicle.close()
+        engine = self._engine
+        return Result(
+            outcome, state.state_of_charge, energy, self._loop.time() - begun,
+            engine.loops if engine is not None else 0,
+            next((offer.name for offer in self._offers if isinstance(engine, offer.engine)), ''),
+            self.trace, tuple(self._notes))
+
+    # What misbehaviour uses.
+
+    async def until_closed(self, patience: float) -> None:
+        """Wait until the station has ended the connection, `patience` s at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.link.ended.wait()
+                return
+        self._notes.append(f'the station kept the connection for {patience:g} s')
+        self.link.reset()
+
+    def tear_out(self) -> None:
+        """Pull the plug with everything on."""
+        self._torn = True
+        self._vehicle.wish(Wish(plugged=False, tear=True))
+
+    async def settle(self) -> bool:
+        """Let the car's body follow its wish before the next request."""
+        self._apply_wish()
+        await asyncio.sleep(0.1)
+        return True
+
+    async def connect_again(self) -> None:
+        """Open a second connection and see whether the station ends it."""
+        if self._endpoint is None:
+            return
+        try:
+            second = await Link.connect(
+                self._endpoint, self._visit.tls, lambda now, message: None, lambda text: None)
+        except OSError:
+            self._notes.append('second connection refused')
+            return
+        try:
+            async with asyncio.timeout(REFUSAL_PATIENCE):
+                await second.ended.wait()
+            self._notes.append('second connection closed')
+        except TimeoutError:
+            self._notes.append('second connection accepted')
+            second.reset()
+
+    # The stages.
+
+    async def _charge(self) -> Outcome:
+        await self._plug_in()
+        self._enter('SDP')
+        security = SdpSecurity.TLS if self._visit.tls is not None else SdpSecurity.NONE
+        try:
+            self._endpoint = await sdp.discover(
+                self._visit.interface, security, self._visit.sdp_port, self._manners.probes)
+        except sdp.DiscoveryError as error:
+            raise Ended(ErrorCode.NO_ANSWER, str(error)) from None
+        if self._endpoint.security is not security:
+            raise Ended(
+                ErrorCode.CONNECTION, f'the station offers {self._endpoint.security.name}, '
+                f'the car wants {security.name}')
+        try:
+            self._link = await Link.connect(
+                self._endpoint, self._visit.tls, self._received, self._connection_lost)
+        except (OSError, TimeoutError) as error:
+            raise Ended(ErrorCode.CONNECTION, f'cannot connect: {error}') from None
+        negotiation = Negotiation(self._visit.settings, self._offers)
+        outcome = await self._run(negotiation)
+        if outcome.error is not ErrorCode.NONE or negotiation.chosen is None:
+            return outcome
+        return await self._run(negotiation.chosen.engine(self._visit.settings))
+
+    async def _plug_in(self) -> None:
+        self._enter('plug in')
+        if self._vehicle.state.plugged:
+            # The car was there already (its process had died): the driver pulls the plug first.
+            self._vehicle.wish(Wish(plugged=False))
+            await self._until(lambda state: not state.plugged, UNPLUG_PATIENCE, 'plug is locked')
+        self._vehicle.wish(Wish(), self._visit.state_of_charge)
+        await self._until(
+            lambda state: state.plugged and state.duty is not None
+            and DIGITAL_DUTY[0] <= state.duty <= DIGITAL_DUTY[1],
+            PILOT_PATIENCE, 'no 5 % duty at the pilot')
+
+    async def _run(self, engine: Engine) -> Outcome:
+        """Run one engine to its end."""
+        self._engine = engine
+        while engine.outcome is None:
+            if self._asked_to_stop is not None:
+                engine.stop(self._asked_to_stop.error, self._asked_to_stop.text)
+            self._take_inbox(engine)
+            message = engine.advance(self._loop.time(), self._vehicle.state)
+            if message is not None:
+                await self._send(engine, message)
+            self._apply_wish()
+            self._enter(engine.step)
+            if self._lost and not self._inbox:
+                engine.lost(self._lost)
+            await self._wait(engine.deadline())
+        self._apply_wish()
+        return engine.outcome
+
+    async def _send(self, engine: Engine, message: Element) -> None:
+        deed = self._manners.due(engine.step)
+        note = ''
+        if deed is not None:
+            note = deed.name
+            self._surplus += deed.surplus
+            if deed.act is not None and not await deed.act(self, self._manners.value):
+                engine.sent(self._loop.time())
+                return
+            if deed.alter is not None:
+                message = deed.alter(engine, message, self._manners.value)
+        payload_type = engine.payload_type(message)
+        payload = exi.encode(message)
+        frame = v2gtp.encode(payload_type, payload)
+        if deed is not None and deed.mangle is not None:
+            frame = deed.mangle(frame, self._manners.value)
+        self._written = self.link.send(frame)
+        engine.sent(self._written)
+        self.trace.add(
+            self._written, 'request', engine.step, payload_type, engine.schema(payload_type),
+            frame[v2gtp.HEADER.size:] if note else payload, message, error=note)
+
+    def _take_inbox(self, engine: Engine) -> None:
+        inbox, self._inbox = self._inbox, []
+        for now, frame in inbox:
+            if self._written is None and self._surplus:
+                self._surplus -= 1
+                continue
+            latency = now - self._written if self._written is not None else None
+            schema, step = engine.schema(frame.payload_type), engine.step
+            try:
+                message = exi.decode(schema, frame.payload)
+            except exi.ExiError as error:
+                self.trace.add(now, 'response', step, frame.payload_type, schema, frame.payload,
+                               None, latency, str(error))
+                engine.refuse(f'undecodable response: {error}')
+                return
+            self.trace.add(now, 'response', step, frame.payload_type, schema, frame.payload,
+                           message, latency)
+            self._written = None
+            engine.received(message, now, self._vehicle.state)
+            if engine.reported is not None:
+                self._vehicle.report(*engine.reported)
+
+    def _apply_wish(self) -> None:
+        if self._engine is not None and not self._torn:
+            self._vehicle.wish(self._manners.want(self._engine.wish, self._engine.step))
+
+    async def _leave(self) -> None:
+        """Close the connection and unplug, whatever has happened."""
+        self._enter('unplug')
+        if self._engine is not None and self._engine.outcome is None:
+            self._engine.lost('the visit was broken off')
+        self._apply_wish()
+        if self._link is not None:
+            await self._link.close()
+        if self._torn:
+            return
+        with contextlib.suppress(Ended):
+            await self._until(
+                lambda state: state.voltage < SAFE_VOLTAGE and not state.contactors,
+                UNPLUG_PATIENCE, '')
+        self._vehicle.wish(Wish(plugged=False))
+        try:
+            await self._until(lambda state: not state.plugged, UNPLUG_PATIENCE, 'locked')
+        except Ended:
+            self._notes.append(f'the plug stayed locked for {UNPLUG_PATIENCE:g} s')
+
+    # Waiting.
+
+    async def _until(
+        self, condition: Callable[[VehicleState], bool], patience: float, text: str,
+    ) -> None:
+        """Wait for the car's body; raise :class:`Ended` with `text` after `patience` s."""
+        deadline = self._loop.time() + patience
+        while not condition(self._vehicle.state):
+            if self._loop.time() >= deadline:
+                raise Ended(ErrorCode.NO_ANSWER, text)
+            if self._asked_to_stop is not None and text:
+                raise Ended(self._asked_to_stop.error, self._asked_to_stop.text)
+            await self._wait(min(deadline, self._loop.time() + 0.1))
+
+    async def _wait(self, deadline: float | None) -> None:
+        """Wait for a message, a new state of the car or the deadline."""
+        self._progress(self._stage, self._vehicle.state)
+        if deadline is None:
+            return
+        timeout = deadline - self._loop.time()
+        if timeout > 0 and not self._wake.is_set():
+            # A plain timer: much cheaper than a task that is cancelled.
+            timer = self._loop.call_later(timeout, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+        else:
+            await asyncio.sleep(0)
+        self._wake.clear()
+
+    def _enter(self, stage: str) -> None:
+        self._stage = stage
+
+    def _received(self, now: float, message: v2gtp.Message) -> None:
+        self._inbox.append((now, message))
+        self._wake.set()
+
+    def _connection_lost(self, text: str) -> None:
+        self._lost = text
+        self._wake.set()
+
+
+def with_protocol(visit: Visit, name: str) -> Visit:
+    """Return the visit with one protocol, or with all for ``'any'``."""
+    return replace(visit, protocols=tuple(PROTOCOLS) if name == 'any' else (name,))
