@@ -20,6 +20,7 @@ from ccs2_link.modem.direct import DirectModem
 from ccs2_link.modem.packet import PacketModem
 from ccs2_link.modem.qca7000 import Qca7000Modem
 from ccs2_link.modem.spi import MAX_SPEED, MIN_SPEED, GpioInterrupt, SpidevBus
+from ccs2_link.modem.tap import Tap
 from ccs2_link.modem.virtual import VirtualModem
 from ccs2_link.slac.attenuation import Calibration
 from ccs2_link.slac.contract import LinkCore
@@ -102,6 +103,11 @@ def host_mac(value: Values) -> bytes:
     return bytes([digest[0] & 0xFC | 0x02]) + digest[1:MAC_LENGTH]
 
 
+def host_tap(value: Values, mac: bytes) -> Tap | None:
+    """Return the TAP that the parameters ask for, if they do."""
+    return Tap(value('interface'), mac) if value('tap') else None
+
+
 def make_slac(value: Values) -> MakeCore:
     """Return a maker of the station's SLAC core with the node's settings."""
     try:
@@ -124,14 +130,20 @@ def make_slac(value: Values) -> MakeCore:
 
 def _make_qca7000(value: Values) -> Modem:
     chip, line = value('interrupt_chip'), value('interrupt_line')
+    mac = host_mac(value)
     return Qca7000Modem(
         SpidevBus(value('spi_bus'), value('spi_device'), value('spi_speed')),
-        host_mac(value),
+        mac,
         value('interface'),
-        tap=value('tap'),
+        host_tap(value, mac),
         poll_period=value('poll_period'),
         make_interrupt=(lambda: GpioInterrupt(chip, line)) if line >= 0 else None,
     )
+
+
+def _make_virtual(value: Values) -> Modem:
+    mac = host_mac(value)
+    return VirtualModem(value('line'), mac, value('interface'), host_tap(value, mac))
 
 
 DRIVERS: Mapping[str, Driver] = {
@@ -158,8 +170,7 @@ DRIVERS: Mapping[str, Driver] = {
     ),
     'virtual': Driver(
         (Parameter('line', '', 'socket of a virtual power line'), *HOST, *SLAC),
-        lambda value: VirtualModem(
-            value('line'), host_mac(value), value('interface'), tap=value('tap')),
+        _make_virtual,
         make_slac,
     ),
 }

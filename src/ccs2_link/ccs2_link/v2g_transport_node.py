@@ -48,7 +48,7 @@ class V2GTransportNode(ManagedNode):
         self._settings = Settings()
         self._interface = ''
         self._server: TransportServer | None = None
-        self._tls = TlsKeeper(None)
+        self._tls: TlsKeeper | None = None
         self._key_log: KeyLog | None = None
         self._stamped: tuple[float, Time] = (0.0, Time())
         self._fault: Fault | None = None
@@ -83,7 +83,7 @@ class V2GTransportNode(ManagedNode):
                        'No response is sent earlier than this after its request, in s; it slows '
                        'a vehicle that repeats requests without a pause.',
                        minimum=0.0, maximum=0.2)
-        self.parameter('store', '', 'Directory of the certificate store; empty: no TLS.')
+        self.parameter('store', '/var/lib/ccs2/pki', 'Directory of the certificate store.')
         self.parameter('accept_p256_with_tls_1_3', False,
                        'Interoperability tests only: P-256 certificates, of the vehicle and of '
                        'the station, serve TLS 1.3, and vehicle certificates need no usage.')
@@ -117,10 +117,9 @@ class V2GTransportNode(ManagedNode):
         if accept_p256:
             self.get_logger().warning('P-256 certificates are accepted for ISO 15118-20: '
                                       'for interoperability tests only')
-        store = self.value('store')
         self._tls = TlsKeeper(
-            StoreCredentials(Path(store)) if store and self._settings.policy.tls else None,
-            accept_p256=accept_p256, key_log=self._key_log.write if self._key_log else None)
+            StoreCredentials(Path(self.value('store'))), accept_p256=accept_p256,
+            key_log=self._key_log.write if self._key_log else None)
 
     async def cleanup(self) -> None:
         """Close the key log."""
@@ -158,7 +157,7 @@ class V2GTransportNode(ManagedNode):
 
     def _update_tls(self) -> None:
         """Offer TLS as the store allows now; new certificates serve the next connection."""
-        if self._server is None or not self._settings.policy.tls:
+        if self._server is None or self._tls is None or not self._settings.policy.tls:
             return
         if self._server.idle:
             self._tls.refresh()
@@ -199,8 +198,9 @@ class V2GTransportNode(ManagedNode):
             self._server.link_down()
 
     def _on_pki_state(self, message: PkiState) -> None:
-        self._tls.pki_state(message.generation, message.time_trusted)
-        self._update_tls()
+        if self._tls is not None:
+            self._tls.pki_state(message.generation, message.time_trusted)
+            self._update_tls()
 
     def _on_response(self, message: V2GResponse) -> None:
         if self._server is None:
@@ -256,8 +256,8 @@ class V2GTransportNode(ManagedNode):
         if self._server is None:
             return [Diagnosis('connection', Level.OK, 'not active')]
         parts = [self._diagnose_connection(self._server)]
-        if self._settings.policy.tls:
-            parts.append(self._diagnose_tls())
+        if self._settings.policy.tls and self._tls is not None:
+            parts.append(self._diagnose_tls(self._tls))
         return parts
 
     def _diagnose_connection(self, server: TransportServer) -> Diagnosis:
@@ -278,16 +278,16 @@ class V2GTransportNode(ManagedNode):
             server.interface,
         )
 
-    def _diagnose_tls(self) -> Diagnosis:
+    def _diagnose_tls(self, tls: TlsKeeper) -> Diagnosis:
         level, message = Level.OK, 'a certificate chain is ready'
         if self._key_log is not None:
             level, message = Level.WARN, 'KEYS OF ALL CONNECTIONS ARE LOGGED to a file'
-        elif self._tls.remarks:
-            level, message = Level.WARN, '; '.join(self._tls.remarks)
+        elif tls.remarks:
+            level, message = Level.WARN, '; '.join(tls.remarks)
         if self._fault is not None:
             level = Level.WARN if self._settings.policy.plain else Level.ERROR
             message = self._fault.message
-        for_1_2, for_1_3 = self._tls.chains
+        for_1_2, for_1_3 = tls.chains
         return Diagnosis('tls', level, message,
                          {'chains for TLS 1.2': for_1_2, 'chains for TLS 1.3': for_1_3})
 

@@ -13,7 +13,10 @@ _BATCH = 16
 
 
 class KernelSide(Protocol):
-    """What is used of a Tap."""
+    """The kernel's end of an interface: a Tap, or something that plays one."""
+
+    def open(self) -> None:
+        """Make the interface, down; raise ModemError saying what is missing."""
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -26,6 +29,9 @@ class KernelSide(Protocol):
 
     def set_up(self, up: bool) -> None:
         """Switch the interface on or off."""
+
+    def close(self) -> None:
+        """Remove the interface; harmless if it is not open."""
 
 
 class Reader(Protocol):

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ccs2_link.modem.base import DriverBase
-from ccs2_link.modem.bridge import Bridge
+from ccs2_link.modem.bridge import Bridge, KernelSide
 from ccs2_link.modem.contract import ModemError
 from ccs2_link.modem.qca7000_device import SUPERVISION_PERIOD, Qca7000Device
 from ccs2_link.modem.spi import InterruptLine, SpidevBus
-from ccs2_link.modem.tap import Tap
 
 POLL_WITH_INTERRUPT = 0.02
 """An edge can be lost, so the modem is looked at this often [s] even with an interrupt line."""
@@ -28,12 +27,12 @@ class Qca7000Modem(DriverBase):
         bus: SpidevBus,
         mac: bytes,
         interface: str,
+        kernel: KernelSide | None,
         *,
-        tap: bool,
         poll_period: float,
         make_interrupt: Callable[[], InterruptLine] | None,
     ) -> None:
-        """Make `interface` if `tap`, else name the one that carries IPv6 beside the modem.
+        """Name the interface that carries IPv6; `kernel` is its end, None if it is not ours.
 
         Without an interrupt line the modem is polled every `poll_period` seconds.
         """
@@ -41,7 +40,7 @@ class Qca7000Modem(DriverBase):
         self._bus = bus
         self._mac = mac
         self._interface = interface
-        self._tap = Tap(interface, mac) if tap else None
+        self._kernel = kernel
         self._make_interrupt = make_interrupt
         self._period = POLL_WITH_INTERRUPT if make_interrupt else poll_period
         self._interrupt: InterruptLine | None = None
@@ -55,7 +54,7 @@ class Qca7000Modem(DriverBase):
         )
         self._bridge = Bridge(
             mac,
-            self._tap,
+            self._kernel,
             lambda frame: self.on_frame(frame),
             lambda frame: self._device.send(frame, management=False),
             lambda: self._device.busy,
@@ -78,8 +77,8 @@ class Qca7000Modem(DriverBase):
             self._bus.open()
             if self._make_interrupt is not None:
                 self._interrupt = self._make_interrupt()
-            if self._tap is not None:
-                self._tap.open()
+            if self._kernel is not None:
+                self._kernel.open()
         except ModemError:
             await self.close()
             raise
@@ -112,8 +111,8 @@ class Qca7000Modem(DriverBase):
         interrupt, self._interrupt = self._interrupt, None
         if interrupt is not None:
             interrupt.close()
-        if self._tap is not None:
-            self._tap.close()
+        if self._kernel is not None:
+            self._kernel.close()
         self._bus.close()
 
     def _interrupted(self) -> None:

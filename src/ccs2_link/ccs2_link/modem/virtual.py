@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from ccs2_link.homeplug.frame import LOCAL_MODEM, encode
 from ccs2_link.homeplug.vendor import VsRsDevReq
 from ccs2_link.modem.base import DriverBase
-from ccs2_link.modem.bridge import Bridge
-from ccs2_link.modem.tap import Tap
+from ccs2_link.modem.bridge import Bridge, KernelSide
 
 RECONNECT_PERIOD = 0.2
 RESTART_TIME = 1.0
@@ -25,22 +24,22 @@ class VirtualModem(DriverBase):
     Ready while connected. With a TAP (CAP_NET_ADMIN) IPv6 goes over the virtual line, too.
     """
 
-    def __init__(self, path: str, mac: bytes, interface: str, *, tap: bool) -> None:
-        """Name the line's socket; make `interface` if `tap`, else it exists beside the line."""
+    def __init__(self, path: str, mac: bytes, interface: str, kernel: KernelSide | None) -> None:
+        """Name the line's socket, and the interface for IPv6; `kernel` is its end if it is ours."""
         super().__init__()
         if not path:
             raise ValueError('the path of the virtual line is empty')
         self._path = path
         self._mac = mac
         self._interface = interface
-        self._tap = Tap(interface, mac) if tap else None
+        self._kernel = kernel
         self._socket: socket.socket | None = None
         self._ready = False
         self._rest_until = 0.0
         self._counters: Counter[str] = Counter()
         self._bridge = Bridge(
             mac,
-            self._tap,
+            self._kernel,
             lambda frame: self.on_frame(frame),
             self.send,
             lambda: not self._ready,
@@ -59,8 +58,8 @@ class VirtualModem(DriverBase):
 
     async def open(self) -> None:
         """Open the TAP; a line that is not there yet is waited for."""
-        if self._tap is not None:
-            self._tap.open()
+        if self._kernel is not None:
+            self._kernel.open()
         self._start(self._keep_connected())
 
     def send(self, frame: bytes) -> None:
@@ -92,8 +91,8 @@ class VirtualModem(DriverBase):
         self._disconnect()
         self._bridge.close()
         await self._stop()
-        if self._tap is not None:
-            self._tap.close()
+        if self._kernel is not None:
+            self._kernel.close()
         self._ready = False
 
     async def _keep_connected(self) -> None:

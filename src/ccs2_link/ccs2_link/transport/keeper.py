@@ -15,12 +15,12 @@ from ccs2_pki.errors import PkiError
 class TlsKeeper:
     """Loads credentials when the store has changed, and says whether there can be TLS now.
 
-    `source` None means that no store is configured. Whether the clock may be believed is what
-    `pki/state` says; until it has said so, no vehicle certificate is accepted.
+    Whether the clock may be believed is what `pki/state` says; until it has said so, no vehicle
+    certificate is accepted.
     """
 
     def __init__(
-        self, source: CredentialSource | None, *, accept_p256: bool = False,
+        self, source: CredentialSource, *, accept_p256: bool = False,
         key_log: Callable[[bytes], None] | None = None,
     ) -> None:
         self._source = source
@@ -29,7 +29,7 @@ class TlsKeeper:
         self._server: TlsServer | None = None
         self._wanted_generation: int | None = None
         self._time_trusted = False
-        self._failure = 'no certificate store is configured'
+        self._failure = 'the certificate store has not been read'
 
     def pki_state(self, generation: int, time_trusted: bool) -> None:
         """Take note of what the store's keeper says."""
@@ -41,8 +41,8 @@ class TlsKeeper:
 
         It reads files, so that it is to be called while no vehicle is connected.
         """
-        if self._source is None or (self._server is not None and self._wanted_generation in (
-                None, self._server.credentials.generation)):
+        if self._server is not None and self._wanted_generation in (
+                None, self._server.credentials.generation):
             return
         try:
             self._server = TlsServer(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ccs2_link.link_runner import LinkRunner
 from ccs2_link.modem.contract import Modem
+from ccs2_link.modem.tap import Tap
 from ccs2_link.slac.contract import LinkStatus, Pilot, PilotState
 from ccs2_link.slac.ev import EvConfig, EvSlac
 from ccs2_sim.powerline.spi import make_modem
@@ -33,7 +34,8 @@ class CarLink:
     ) -> None:
         """Name the line's socket of this car's modem; make the interface if `tap`."""
         address = mac or b'\x02' + secrets.token_bytes(5)
-        self.modem: Modem = make_modem(line, address, interface, tap=tap)
+        kernel = Tap(interface, address) if tap else None
+        self.modem: Modem = make_modem(line, address, interface, kernel)
         self._config = config
         self._on_change = on_change
         self._runner = LinkRunner(

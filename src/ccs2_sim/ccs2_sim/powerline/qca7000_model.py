@@ -14,6 +14,7 @@ from ccs2_link.modem.qca7000_protocol import (
     ENABLED,
     HARDWARE_LENGTH_SIZE,
     INTERNAL,
+    MAX_FRAME,
     OVERHEAD,
     READ,
     SIGNATURE,
@@ -109,8 +110,13 @@ class Qca7000Model:
         if up:
             self._raise(Interrupt.CPU_ON)
 
+    @property
+    def has_room(self) -> bool:
+        """The read buffer takes another frame of any size."""
+        return len(self._read_buffer) + MAX_FRAME + OVERHEAD <= BUFFER_SIZE
+
     def to_host(self, frame: bytes) -> None:
-        """Put a frame into the read buffer, if it has room."""
+        """Put a frame into the read buffer; it is lost if there is no room."""
         packet = pack(frame)
         item = len(packet).to_bytes(HARDWARE_LENGTH_SIZE, 'big') + packet
         if not self._running or len(self._read_buffer) + len(item) > _MAX_READ_BUFFER:

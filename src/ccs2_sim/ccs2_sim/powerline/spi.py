@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Sequence
 
 from ccs2_link.homeplug.frame import LOCAL_MODEM, encode
 from ccs2_link.homeplug.vendor import VsRsDevReq
+from ccs2_link.modem.bridge import KernelSide
 from ccs2_link.modem.contract import Modem
 from ccs2_link.modem.qca7000 import Qca7000Modem
 from ccs2_link.modem.spi import SpidevBus
-from ccs2_link.plc_link_drivers import HOST, SLAC, Driver, Parameter, Values, host_mac, make_slac
+from ccs2_link.plc_link_drivers import (
+    HOST,
+    SLAC,
+    Driver,
+    Parameter,
+    Values,
+    host_mac,
+    host_tap,
+    make_slac,
+)
 from ccs2_sim.powerline.qca7000_model import Qca7000Model
 
 CONNECT_PERIOD = 0.1
@@ -23,8 +34,8 @@ _POLL_PERIOD = 0.005
 class SimulatedSpi(Qca7000Model):
     """A register model that is connected to a modem's firmware on the line at `path`.
 
-    The chip runs while the line has its socket. The line is looked at on each bus access, so it
-    needs a driver that polls.
+    The chip runs while the line has its socket. It is an InterruptLine, too: its descriptor is
+    readable when the line has sent something, which is when the chip's line would rise.
     """
 
     def __init__(self, path: str) -> None:
@@ -32,6 +43,22 @@ class SimulatedSpi(Qca7000Model):
         self._path = path
         self._line: socket.socket | None = None
         self._next_try = 0.0
+        self._watch: select.epoll | None = None
+
+    def open(self, bus: int, device: int) -> None:
+        """Open the device; any number will do."""
+        super().open(bus, device)
+        self._watch = select.epoll()
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while the line has something."""
+        if self._watch is None:
+            raise OSError('the device is not open')
+        return self._watch.fileno()
+
+    def clear(self) -> None:
+        """Take what the line has into the chip's buffer."""
+        self._pump()
 
     def xfer2(self, values: Sequence[int]) -> list[int]:
         """Take what the line has, then do the access."""
@@ -41,12 +68,15 @@ class SimulatedSpi(Qca7000Model):
     def close(self) -> None:
         """Leave the line."""
         self._hang_up()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         super().close()
 
     def _pump(self) -> None:
         if self._line is None:
             self._connect()
-        while self._line is not None:
+        while self._line is not None and self.has_room:  # else it waits in the modem's memory
             try:
                 frame = self._line.recv(_MAX_FRAME)
             except BlockingIOError:
@@ -70,6 +100,8 @@ class SimulatedSpi(Qca7000Model):
             line.close()
             return
         self._line = line
+        if self._watch is not None:
+            self._watch.register(line, select.EPOLLIN)
         self.power(True)
 
     def _hang_up(self) -> None:
@@ -89,17 +121,21 @@ class SimulatedSpi(Qca7000Model):
         self._send(encode(LOCAL_MODEM, LOCAL_MODEM, VsRsDevReq()))
 
 
-def make_modem(path: str, mac: bytes, interface: str, *, tap: bool) -> Qca7000Modem:
+def make_modem(
+    path: str, mac: bytes, interface: str, kernel: KernelSide | None
+) -> Qca7000Modem:
     """Return the real SPI driver on the fake bus to the line's socket `path`."""
-    bus = SpidevBus(0, 0, _SPEED, lambda: SimulatedSpi(path))
+    spi = SimulatedSpi(path)
     return Qca7000Modem(
-        bus, mac, interface, tap=tap, poll_period=_POLL_PERIOD, make_interrupt=None)
+        SpidevBus(0, 0, _SPEED, lambda: spi), mac, interface, kernel,
+        poll_period=_POLL_PERIOD, make_interrupt=lambda: spi)
 
 
 def _from_values(value: Values) -> Modem:
     if not value('line'):
         raise ValueError("parameter 'line' is not set")
-    return make_modem(value('line'), host_mac(value), value('interface'), tap=value('tap'))
+    mac = host_mac(value)
+    return make_modem(value('line'), mac, value('interface'), host_tap(value, mac))
 
 
 DRIVER = Driver(
