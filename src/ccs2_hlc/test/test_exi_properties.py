@@ -14,7 +14,7 @@ from ccs2_hlc.exi.declare import declaration
 from ccs2_hlc.exi.schemas import messages
 
 quick = settings(
-    max_examples=60, deadline=None,
+    max_examples=25, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 all_schemas = pytest.mark.parametrize('schema', exi.SCHEMAS)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .cache import cached
-from .compiler import is_complex
 from .declare import Element
 from .errors import ExiError
-from .schemas import grammar, schema_of_class
+from .schemas import fragment_code, fragment_name, grammar, schema_of_class
 
 __all__ = [
     'ExiError', 'Fragment', 'Report', 'TraceEvent', 'decode', 'decode_fragment',
@@ -86,8 +84,7 @@ def encode_fragment(
     where the name alone does not tell which; ``value`` is its object, or the plain value of an
     element of simple type.
     """
-    return grammar(schema).encode_fragment(_fragment_code(schema, element, type(value)), value,
-                                           validate)
+    return grammar(schema).encode_fragment(fragment_code(schema, element), value, validate)
 
 
 def decode_fragment(
@@ -97,9 +94,7 @@ def decode_fragment(
     known = grammar(schema)
     code, value, end = known.decode(data, True, validate, string_table)
     _report(data, end)
-    root = known.fragment[code]
-    unique = sum(other.name == root.name for other in known.fragment) == 1
-    return Fragment(root.name if unique else f'{{{root.uri}}}{root.name}', value)
+    return Fragment(fragment_name(schema, code), value)
 
 
 def trace(
@@ -129,18 +124,3 @@ def _report(data: bytes, end: int) -> Report:
     if rest.count(0) != len(rest):
         raise ExiError(f'{len(rest)} octets behind the message, not all zero', 8 * length)
     return Report(length, 8 * length - end, len(rest))
-
-
-@cached
-def _fragment_code(schema: str, element: str, cls: type) -> int:
-    known = grammar(schema)
-    found = [
-        code for code, root in enumerate(known.fragment)
-        if element in (root.name, f'{{{root.uri}}}{root.name}')]
-    if not found:
-        raise ValueError(f'{schema} declares no element {element!r}')
-    if len(found) > 1 and is_complex(cls):
-        raise ValueError(
-            f'{element!r} is ambiguous: '
-            + ' or '.join(f'{{{known.fragment[code].uri}}}{element}' for code in found))
-    return found[0]

@@ -126,8 +126,15 @@ class Root:
     uri: str
     type: int = NONE
     value: int = NONE
+    #: Declared class or annotation of its content; None for a wrapper that users never see.
+    kind: Any = None
     #: A document may consist of it.
     message: bool = False
+
+    @property
+    def qualified_name(self) -> str:
+        """Return the name with its namespace, ``{namespace}name``."""
+        return f'{{{self.uri}}}{self.name}'
 
 
 @dataclass(slots=True)
@@ -393,24 +400,25 @@ class _Compiler:
         for (name, uri), several in sorted(kinds.items()):
             kind = several[0]
             if len(several) > 1:
-                made.append(Root(name, uri, type=self.relaxed_type(several, list(kinds))))
+                relaxed = next(kind for kind in several if is_complex(kind))
+                made.append(Root(
+                    name, uri, type=self.relaxed_type(relaxed, list(kinds)), kind=relaxed))
             elif isinstance(kind, tuple):
                 made.append(Root(name, uri, type=self.type_index(*kind)))
             elif is_complex(kind):
-                made.append(
-                    Root(name, uri, type=self.type_index(kind), message=kind in self.messages))
+                made.append(Root(name, uri, type=self.type_index(kind), kind=kind,
+                                 message=kind in self.messages))
             else:
-                made.append(Root(name, uri, value=self.value_index(kind)))
+                made.append(Root(name, uri, value=self.value_index(kind), kind=kind))
         return made
 
-    def relaxed_type(self, kinds: list[Any], names: list[tuple[str, str]]) -> int:
+    def relaxed_type(self, cls: type[Element], names: list[tuple[str, str]]) -> int:
         """Return a type with EXI's element fragment grammar (EXI 8.5.3).
 
         It stands for an element that different types declare under one name: every attribute
-        and every element of the schema has a code, and text is untyped.  Only what the class
-        with simple content among ``kinds`` has is accepted.
+        and every element of the schema (``names``) has a code, and text is untyped.  Only what
+        ``cls`` has, attributes and simple content, is accepted.
         """
-        cls = next(kind for kind in kinds if is_complex(kind))
         hints = hints_of(cls)
         declared = declaration_of(cls)
         slots = {spec.name: (slot, hints[name])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .cache import cached
 from .compiler import hints_of, is_complex, item_of
 from .declare import Element, Field, declaration, stand_ins
-from .schemas import messages
+from .schemas import fragment_code, grammar, messages
 
 _Convert = Callable[[Any], Any]
 
@@ -53,6 +53,20 @@ def from_json(schema: str, value: dict[str, Any]) -> Any:
         if declaration(cls).element == name:
             return element_from_json(cls, content, name)
     raise ValueError(f'{schema} has no message {name!r}')
+
+
+def fragment_from_json(schema: str, value: dict[str, Any]) -> tuple[str, Any]:
+    """Return name and content of the element ``{name: value}``, for ``encode_fragment``."""
+    (name, content), = _as_dict(value, schema).items() if len(value) == 1 else _one_root(value)
+    kind = grammar(schema).fragment[fragment_code(schema, name)].kind
+    if kind is None:
+        raise ValueError(f'{name!r} is a mere wrapper')
+    if is_complex(kind):
+        return name, element_from_json(kind, content, name)
+    try:
+        return name, _loader(kind)(content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name}: {error}') from None
 
 
 def element_to_json(element: Element) -> Any:

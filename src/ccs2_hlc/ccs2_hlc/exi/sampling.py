@@ -14,7 +14,7 @@ from typing import Any
 from .cache import cached
 from .compiler import Form, Value, hints_of, is_complex, item_of, value_of
 from .declare import Content, Element, Field, Namespace, declaration, stand_ins
-from .schemas import grammar, messages, namespaces
+from .schemas import fragment_name, grammar, messages, namespaces
 
 _ASCII = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/#%*+'
 #: Two, three and four octets in UTF-8; two and three in EXI.
@@ -194,23 +194,9 @@ def _concrete(schema: str, head: str | type[Element]) -> tuple[type[Element], ..
 
 @cached
 def _fragment_kinds(schema: str) -> tuple[tuple[str, Any], ...]:
-    """Return name and kind of every element that has just one meaning in the schema."""
-    table = grammar(schema)
-    names = [root.name for root in table.fragment]
-    kinds: dict[str, list[Any]] = {}
-    for namespace in namespaces(schema):
-        for name, annotation in namespace.simple_elements.items():
-            kinds.setdefault(name, []).append(annotation)
-        for cls in namespace.classes:
-            declared = declaration(cls)
-            if declared.element is not None:
-                kinds.setdefault(declared.element, []).append(cls)
-            hints = hints_of(cls)
-            for field, _, spec in declared.fields:
-                if spec.kind == 'element' and isinstance(spec.name, str) and spec.flat is None:
-                    kinds.setdefault(spec.name, []).append(item_of(hints[field]))
+    """Return name and kind of every element that a fragment can hold."""
     return tuple(
-        (name, kind[0]) for name, kind in sorted(kinds.items())
-        if names.count(name) == 1 and not _opaque(kind[0])
-        and all(other is kind[0] for other in kind)
-        and not (is_complex(kind[0]) and declaration(kind[0]).abstract))
+        (fragment_name(schema, code), root.kind)
+        for code, root in enumerate(grammar(schema).fragment)
+        if root.kind is not None and not _opaque(root.kind)
+        and not (is_complex(root.kind) and declaration(root.kind).abstract))

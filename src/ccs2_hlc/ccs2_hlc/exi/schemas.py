@@ -71,6 +71,31 @@ def _module(schema: str) -> ModuleType:
 
 
 @cached
+def fragment_code(schema: str, element: str) -> int:
+    """Return the code of an element in the schema's fragments.
+
+    ``element`` is its name, or ``{namespace}name`` where several have the same name.
+    """
+    known = grammar(schema).fragment
+    found = [code for code, root in enumerate(known) if element in (root.name, root.qualified_name)]
+    if not found:
+        raise ValueError(f'{schema} declares no element {element!r}')
+    if len(found) > 1:
+        names = ' or '.join(known[code].qualified_name for code in found)
+        raise ValueError(f'{element!r} is ambiguous: {names}')
+    return found[0]
+
+
+@cached
+def fragment_name(schema: str, code: int) -> str:
+    """Return the shortest name that :func:`fragment_code` takes for ``code``."""
+    known = grammar(schema).fragment
+    root = known[code]
+    unique = sum(other.name == root.name for other in known) == 1
+    return root.name if unique else root.qualified_name
+
+
+@cached
 def schema_of_class(cls: type) -> str:
     """Return the schema whose module declares the message class ``cls``."""
     try:

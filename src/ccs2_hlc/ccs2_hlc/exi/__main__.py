@@ -1,0 +1,7 @@
+"""``python -m ccs2_hlc.exi``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
