@@ -168,8 +168,6 @@ def _read(der: bytes) -> Certificate:
     certificate = x509.load_der_x509_certificate(der)
     if certificate.version is not x509.Version.v3:
         raise malformed('certificate is not of X.509 version 3')
-    if certificate.public_bytes(Encoding.DER) != der:
-        raise malformed('certificate is not DER, or octets follow it')
     key_algorithm = _key_algorithm(certificate)
     extensions = certificate.extensions
     constraints = _extension(extensions, x509.BasicConstraints)

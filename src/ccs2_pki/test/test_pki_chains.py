@@ -4,6 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from pki_lab import NAMES, NOW, hierarchy, revocation, wrong_chains
 
 from ccs2_pki.chains import (
@@ -184,6 +187,52 @@ def test_ocsp_counts_only_from_the_right_signer_and_for_a_week(name):
     assert status_of(secc, ocsp_response(secc, NOW, responder=responder)) is RevocationStatus.GOOD
     # A leaf of the same issuer without the OCSP signing usage is no responder.
     assert status_of(secc, ocsp_response(secc, NOW, responder=secc)) is RevocationStatus.UNKNOWN
+
+
+def test_an_expired_responder_does_not_count():
+    lab = hierarchy('iso2')
+    secc = lab.issued['secc']
+    old = issue(replace(lab.plans['cpo_responder'], start=-20, days=19), lab.issued['cpo_sub2'],
+                lab.generation.algorithm, NOW)
+    response = ocsp_response(secc, NOW, responder=old)
+    assert status_of(secc, response) is RevocationStatus.UNKNOWN
+
+
+def test_ocsp_ends_at_its_own_next_update_if_that_is_sooner():
+    secc = hierarchy('iso2').issued['secc']
+    parsed = parse_ocsp(ocsp_response(secc, NOW))
+    [single] = parsed.singles
+    soon = replace(parsed, singles=(replace(single, next_update=NOW + timedelta(hours=1)),))
+    endless = replace(parsed, singles=(replace(single, next_update=None),))
+    late = replace(parsed, singles=(replace(single, next_update=NOW + timedelta(days=99)),))
+    pair = secc.certificate, secc.issuer.certificate
+    for response, hours, status in (
+            (soon, 1, RevocationStatus.GOOD), (soon, 2, RevocationStatus.UNKNOWN),
+            (endless, 166, RevocationStatus.GOOD), (endless, 168, RevocationStatus.UNKNOWN),
+            (late, 166, RevocationStatus.GOOD), (late, 168, RevocationStatus.UNKNOWN)):
+        data = RevocationData((response,))
+        assert data.finding(*pair, NOW + timedelta(hours=hours)).status is status
+
+
+def test_a_partial_crl_proves_nothing_good():
+    lab = hierarchy('iso2')
+    contract, issuer = lab.issued['contract'], lab.issued['mo_sub2']
+    partial = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+
+    def partial_crl(*revoked):
+        builder = (x509.CertificateRevocationListBuilder()
+                   .issuer_name(issuer.certificate.source.subject)
+                   .last_update(NOW).next_update(NOW + timedelta(days=1))
+                   .add_extension(partial, True))
+        for serial in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(serial)
+                .revocation_date(NOW).build())
+        return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    assert status_of(contract, crls=[partial_crl()]) is RevocationStatus.UNKNOWN
+    revoked = partial_crl(contract.certificate.serial)
+    assert status_of(contract, crls=[revoked]) is RevocationStatus.REVOKED
 
 
 def test_revoked_counts_however_old_and_beats_good():

@@ -9,6 +9,7 @@ from pki_lab import NOW, hierarchy
 
 from ccs2_pki.audit import MAX_FILE_SIZE, AuditFile, record
 from ccs2_pki.errors import ErrorCode, PkiError
+from ccs2_pki.guard import Guard
 from ccs2_pki.tokens import MAX_TOKENS, LockOut, TokenFile, TokenRole, check, create
 from ccs2_pki.trusted_time import RELEASE, plausible, synchronised, trusted_now
 
@@ -146,6 +147,27 @@ def test_a_thousand_guesses_take_weeks():
             lock.failed(now)
             guesses += 1
     assert now > 40 * 24 * 3600
+
+
+def test_guard(tokens):
+    clock = [0.0]
+    guard = Guard(tokens, LockOut(limit=2, first_pause=10.0), lambda: clock[0])
+
+    def refusal(token, role=READ, now=NOW):
+        with pytest.raises(PkiError) as error:
+            guard.admit(token, role, now)
+        return error.value.code, str(error.value)
+
+    _, token = tokens.create('technician', frozenset({READ}), HOUR, NOW)
+    assert guard.admit(token, READ, NOW) == 'technician'
+    assert refusal(token, now=None)[0] is ErrorCode.TIME_NOT_TRUSTED
+    assert refusal(token, PROVISION)[0] is ErrorCode.DENIED
+    assert not guard.is_locked()
+    assert token not in refusal('x' + token)[1]
+    assert guard.is_locked()
+    assert 'locked' in refusal(token)[1]
+    clock[0] = 10.0
+    assert guard.admit(token, READ, NOW) == 'technician'
 
 
 def test_audit_trail(tmp_path):
