@@ -21,5 +21,8 @@ setup(
     maintainer_email='ccs2@example.org',
     description='EXI codec, message sets and sessions of DIN SPEC 70121 and ISO 15118.',
     license='Apache-2.0',
-    entry_points={'console_scripts': ['exi = ccs2_hlc.exi.cli:main']},
+    entry_points={'console_scripts': [
+        'exi = ccs2_hlc.exi.cli:main',
+        'hlc = ccs2_hlc.hlc_node:main',
+    ]},
 )

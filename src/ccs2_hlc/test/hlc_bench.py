@@ -172,6 +172,9 @@ class Bench:
                 self.receive_until = None
                 if item.action is Action.SEND:
                     self.receive_until = self.now + item.receive_timeout
+                elif item.action is Action.IGNORE:
+                    assert not item.data
+                    self.receive_until = self.now + item.receive_timeout
                 elif item.action is Action.SEND_THEN_CLOSE:
                     self.close_at = self.now + item.close_delay
                 else:

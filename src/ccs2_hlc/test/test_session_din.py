@@ -156,7 +156,7 @@ def test_every_session_has_an_id_of_its_own():
     assert bench.session_id != first
 
 
-@pytest.mark.parametrize('old', [b'', b'\0', bytes(6), bytes(8), b'\x12\x34\x56\x78\x9a\xbc\xde\xf0'])
+@pytest.mark.parametrize('old', [b'', b'\0', bytes(6), bytes(8), b'\x12\x34\x56\x78'])
 def test_a_session_is_opened_whatever_id_the_car_remembers(old):
     bench = bring_to('SESSION_SETUP')
     assert bench.ask(setup(), session_id=old).response_code is R.OK_NEW_SESSION_ESTABLISHED
@@ -346,11 +346,13 @@ def test_a_transport_that_forgets_the_sequence_time_is_overruled():
 
 def test_nonsense_does_not_prolong_the_sequence_time():
     bench = bring_to('CHARGING')
-    for _ in range(6):
-        assert bench.deliver(b'\x80\x9a\xff\xff') == []
+    for number in range(4):
+        (outgoing,) = bench.deliver(b'\x80\x9a\xff\xff')
+        assert outgoing.action is Action.IGNORE
+        assert outgoing.receive_timeout == pytest.approx(5.0 - number)
         bench.advance(1.0)
-    assert bench.last.action is Action.CLOSE
-    assert bench.stage == 'FAILED'
+    bench.advance(1.1)
+    assert (bench.stage, bench.connection.state) == ('FAILED', LinkState.CLOSED)
 
 
 def test_a_session_has_to_be_set_up_18_s_after_the_link():
@@ -408,7 +410,22 @@ def test_deadlines_are_announced():
     bench = bring_to('CABLE_CHECK')
     bench.pilot = PilotState.B
     bench.ask(cable_check())
-    assert bench.secc.deadline == pytest.approx(bench.now + 1.5)
+    assert bench.secc.deadline(bench.now) == pytest.approx(bench.now + 1.5)
+
+
+def test_what_is_past_is_no_deadline():
+    bench = bring_to('ENDED')
+    assert bench.secc.deadline(bench.now) == pytest.approx(bench.now + 1.5)
+    bench.advance(5.0)
+    assert bench.secc.deadline(bench.now) is None
+
+
+def test_shutting_down_ends_power_and_closes():
+    bench = bring_to('CHARGING')
+    bench.keep(bench.secc.shut_down(bench.now))
+    assert bench.last.action is Action.CLOSE
+    assert bench.command.mode is Mode.OFF
+    assert bench.secc.session().stop_reason.name == 'STATION'
 
 
 # Ends that the car does not ask for.

@@ -111,9 +111,10 @@ def test_a_response_is_no_negotiation():
 
 def test_undecodable_messages_of_a_session_are_ignored():
     bench = bring_to('SERVICE_DISCOVERY')
-    assert bench.deliver(b'\x80\x9a') == []
-    assert bench.deliver(b'') == []
-    assert bench.deliver(exi.encode(sap.SupportedAppProtocolReq(app_protocol=[offer()]))) == []
+    negotiation = exi.encode(sap.SupportedAppProtocolReq(app_protocol=[offer()]))
+    for data in (b'\x80\x9a', b'', negotiation):
+        (outgoing,) = bench.deliver(data)
+        assert outgoing.action is Action.IGNORE
     assert bench.stage == 'SETUP'
 
 
@@ -121,8 +122,9 @@ def test_other_payload_types_are_ignored():
     bench = bring_to('SESSION_SETUP')
     data = exi.encode(din.V2GMessage(
         header=din.MessageHeader(session_id=bytes(8)), body=setup()))
-    assert bench.deliver(data, payload_type=0x8002) == []
-    assert bench.deliver(data, payload_type=0x9000) == []
+    for payload_type in (0x8002, 0x9000):
+        (outgoing,) = bench.deliver(data, payload_type)
+        assert (outgoing.action, outgoing.receive_timeout) == (Action.IGNORE, 60.0)
     (outgoing,) = bench.deliver(data)
     assert outgoing.response_code == 'OK_NewSessionEstablished'
 

@@ -21,8 +21,8 @@ maps to one code per protocol. This page is generated from those tables by
 `python -m ccs2_hlc.session.code_tables docs/response-codes.md`; a test keeps it current.
 
 Every FAILED code ends the session: energy is taken away first, then the response is sent, then the
-connection is closed and the pilot oscillator goes off. An emergency shutdown switches the oscillator
-off at once. What has happened is in the `session` topic (`message`, `stop_reason`, `faults`).
+connection is closed and the pilot oscillator goes off. An emergency shutdown switches the
+oscillator off at once. What has happened is in the `session` topic (`message`, `stop_reason`, `faults`).
 
 Checks are made in this order: request allowed now, session id, state of the station, content.
 """
@@ -45,8 +45,8 @@ _POSITIVE = {
 
 def markdown() -> str:
     """Return the whole page."""
-    parts = [_HEAD, _NEGOTIATION, '## DIN SPEC 70121\n', _codes(), _never_sent(), _truth(), _silent()]
-    return '\n'.join(parts)
+    return '\n'.join((
+        _HEAD, _NEGOTIATION, '## DIN SPEC 70121\n', _codes(), _never_sent(), _truth(), _silent()))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -184,15 +184,24 @@ class Engine(ABC):
 
     # What the owner of the connection calls.
 
-    def request(self, message: Any, snapshot: Snapshot) -> Reply | None:
-        """Handle a request; return the reply, or ``None`` if there is none (yet).
+    def understands(self, message: Any) -> bool:
+        """Return whether a message is a request of this protocol; if not, it gets no answer."""
+        return type(self.open(message)[1]) in self.BUILDERS
 
-        A message that is no request of this protocol is ignored.
+    def time_left(self, now: float) -> float:
+        """Return how long the vehicle may still take for its next request, s."""
+        until = self._timers.get(Trigger.SEQUENCE_TIMEOUT)
+        if until is None:
+            return self.timing.sequence
+        return max(0.001, until - self.timing.sequence_margin - now)
+
+    def request(self, message: Any, snapshot: Snapshot) -> Reply | None:
+        """Handle a request; return the reply, or ``None`` if there is none yet.
+
+        The message is one that this engine :meth:`understands`.
         """
         session_id, request = self.open(message)
         kind = type(request)
-        if kind not in self.BUILDERS:
-            return None
         self._last_request = kind.__name__
         try:
             rule = self.table[self.state].get(kind)

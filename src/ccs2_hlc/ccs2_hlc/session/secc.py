@@ -95,6 +95,7 @@ class Outgoing:
     close_delay: float = 0.0
     data_link: DataLink = DataLink.ERROR
     #: For traces.
+    schema: str = ''
     message: Any = None
     response_code: str = ''
 
@@ -195,9 +196,8 @@ class Secc:
             message=message, error=error)
         if engine is None:
             return [received, *self._negotiate(self._open, message)]
-        if message is None:
-            # Ignored; the sequence time runs on.
-            return [received]
+        if message is None or not engine.understands(message):
+            return [received, self._ignore(self._open, engine, now)]
         established = engine.established
         reply = engine.request(message, self.snapshot(now))
         if engine.established and not established:
@@ -206,7 +206,7 @@ class Secc:
         return [received, *self._follow(self._open, reply)]
 
     def tick(self, now: float) -> Step:
-        """Look at the station and the clock; to be called at :attr:`deadline` and often else."""
+        """Look at the station and the clock; to be called at :meth:`deadline` and often else."""
         if self._open is not None and now - self._link_seen > MAX_CONNECTION_AGE:
             self._lose(Trigger.TRANSPORT_SILENT, now)
         if self._setup_until is not None and now >= self._setup_until:
@@ -215,6 +215,14 @@ class Secc:
         if self._open is None or self._engine is None:
             return []
         return self._follow(self._open, self._engine.tick(self.snapshot(now)))
+
+    def shut_down(self, now: float) -> Step:
+        """End everything, because the station's software is being shut down."""
+        connection = self._open
+        if connection is None:
+            return []
+        self._lose(Trigger.SHUT_DOWN, now)
+        return self._send(connection, Reply(close=True, data_link=DataLink.TERMINATE))
 
     # What the operator wants.  Each returns why not, or ``None``.
 
@@ -280,14 +288,14 @@ class Secc:
         """Return what the vehicle of the running or the last session has told."""
         return Vehicle() if self._engine is None else self._engine.vehicle
 
-    @property
-    def deadline(self) -> float | None:
-        """Monotonic time at which :meth:`tick` is needed at the latest."""
+    def deadline(self, now: float) -> float | None:
+        """Return when :meth:`tick` or :meth:`command` is needed next, at the latest."""
         engine = self._engine
-        times = (
-            self._setup_until,
-            None if engine is None else engine.deadline,
-            None if engine is None else engine.oscillator_until)
+        times = [self._setup_until]
+        if engine is not None:
+            times.append(engine.deadline)
+            if engine.oscillator_until is not None and now < engine.oscillator_until:
+                times.append(engine.oscillator_until)
         return min((time for time in times if time is not None), default=None)
 
     def snapshot(self, now: float) -> Snapshot:
@@ -377,9 +385,18 @@ class Secc:
         if self._engine is not None and self._engine.ended:
             self._authorization.end()
             self._setup_until = None
-        return [] if reply is None else self._send(connection, reply)
+        if reply is None or self._engine is None:
+            return []
+        namespace = self._engine.PROTOCOL.namespace
+        return self._send(connection, reply, exi.schema_for(reply.payload_type, namespace))
 
-    def _send(self, connection: Connection, reply: Reply) -> Step:
+    def _ignore(self, connection: Connection, engine: Engine, now: float) -> Outgoing:
+        """Wait for another request; the time for that runs on."""
+        return Outgoing(
+            connection_id=connection.connection_id, sequence=self._sequence,
+            action=Action.IGNORE, receive_timeout=engine.time_left(now))
+
+    def _send(self, connection: Connection, reply: Reply, schema: str = 'sap') -> Step:
         if reply.message is None:
             return [Outgoing(
                 connection_id=connection.connection_id, sequence=0, action=Action.CLOSE,
@@ -393,5 +410,6 @@ class Secc:
             receive_timeout=reply.receive_timeout,
             close_delay=reply.close_delay,
             data_link=reply.data_link,
+            schema=schema,
             message=reply.message,
             response_code=reply.response_code)]

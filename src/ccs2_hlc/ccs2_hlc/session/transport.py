@@ -55,6 +55,8 @@ class Action(IntEnum):
     SEND = 0
     SEND_THEN_CLOSE = 1
     CLOSE = 2
+    #: Send nothing, wait for the next request.
+    IGNORE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,7 @@ class Trigger(StrEnum):
     CONNECTION_LOST = auto()
     LINK_LOST = auto()
     TRANSPORT_SILENT = auto()
+    SHUT_DOWN = auto()
 
 
 class FaultCode:
@@ -205,4 +206,5 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.CONNECTION_LOST: _lost('connection ended without a stop', None),
     Trigger.LINK_LOST: _lost('data link lost', FaultCode.LINK_LOST),
     Trigger.TRANSPORT_SILENT: _lost('transport is silent', FaultCode.TRANSPORT_SILENT),
+    Trigger.SHUT_DOWN: _lost("the station's software is shut down", None, StopReason.STATION),
 }
