@@ -48,6 +48,7 @@ fuzz: build
 
 docs: build
 	@$(RUN) python tools/interface_docs.py --write
+	@$(RUN) python -m ccs2_hlc.session.code_tables docs/response-codes.md
 
 pins: build
 	@$(PYTHON) tools/bootstrap.py --pin

@@ -3,6 +3,7 @@
 Lines on standard input change the world: `pilot C`, `emergency`, `silent power`, `silent safety`.
 """
 
+import contextlib
 import math
 import sys
 import threading
@@ -80,7 +81,5 @@ if __name__ == '__main__':
     rclpy.init()
     parts = Parts()
     threading.Thread(target=parts.hear, daemon=True).start()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         rclpy.spin(parts)
-    except KeyboardInterrupt:
-        pass

@@ -22,7 +22,8 @@ maps to one code per protocol. This page is generated from those tables by
 
 Every FAILED code ends the session: energy is taken away first, then the response is sent, then the
 connection is closed and the pilot oscillator goes off. An emergency shutdown switches the
-oscillator off at once. What has happened is in the `session` topic (`message`, `stop_reason`, `faults`).
+oscillator off at once. What has happened is in the `session` topic (`message`, `stop_reason`,
+`faults`).
 
 Checks are made in this order: request allowed now, session id, state of the station, content.
 """
