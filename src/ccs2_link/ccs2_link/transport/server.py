@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -151,8 +152,8 @@ class TransportServer:
     async def close(self) -> None:
         """Close everything."""
         self._follower.cancel()
-        self.link_down(CloseReason.SHUTDOWN)
         await asyncio.gather(self._follower, return_exceptions=True)
+        self.link_down(CloseReason.SHUTDOWN)
 
     async def _follow(self) -> None:
         """Keep the sockets as the link, the interface and the credentials are."""
@@ -162,10 +163,10 @@ class TransportServer:
                 await self._update_sockets()
             except SocketError as error:
                 self._complain(str(error))
-            try:
-                await asyncio.wait_for(self._wake.wait(), _LOOK_PERIOD)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_PERIOD):
+                    await self._wake.wait()
 
     async def _update_sockets(self) -> None:
         where = self._find_address(self._interface)

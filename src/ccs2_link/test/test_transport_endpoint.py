@@ -1,0 +1,140 @@
+"""Who may connect, and when, on a virtual clock."""
+
+import ipaddress
+
+import pytest
+
+from ccs2_link.transport.channel import PlainChannel
+from ccs2_link.transport.connection import Action, CloseReason, DataLink, Limits, Response
+from ccs2_link.transport.endpoint import Endpoint, Peer, State
+from ccs2_link.transport.sdp import Listeners, SdpSecurity, SecurityPolicy
+from ccs2_link.transport.v2gtp import PayloadType, encode
+
+REQUEST = bytes.fromhex('01fe9000000000021000')
+LISTENERS = Listeners(ipaddress.IPv6Address('fe80::1'), {SdpSecurity.NONE: 50001})
+PEER = Peer('fe80::2%plc0', 40000)
+
+
+@pytest.fixture
+def endpoint():
+    made = Endpoint(SecurityPolicy.NONE, Limits(), 18.0)
+    made.link_up(100.0)
+    made.listening(LISTENERS)
+    return made
+
+
+def connect(endpoint, now=101.0):
+    assert endpoint.may_connect()
+    connection = endpoint.connect(now, PlainChannel(), PEER)
+    connection.start(now)
+    return connection
+
+
+def end(endpoint, now, **fields):
+    """Let the session end the connection."""
+    endpoint.connection.respond(now, Response(0, Action.CLOSE, **fields))
+    endpoint.closed(now)
+
+
+def test_silent_until_the_link_is_up_and_the_sockets_are_open():
+    endpoint = Endpoint(SecurityPolicy.NONE, Limits())
+    assert endpoint.status().state is State.DOWN
+    assert endpoint.discover(REQUEST) is None
+    assert not endpoint.may_connect()
+    endpoint.link_up(1.0)
+    assert endpoint.status().state is State.DOWN
+    assert endpoint.discover(REQUEST) is None
+    endpoint.listening(LISTENERS)
+    assert endpoint.status().state is State.LISTENING
+    assert endpoint.discover(REQUEST) is not None
+    assert endpoint.status().dropped_datagrams == 2
+
+
+def test_one_connection_at_a_time(endpoint):
+    connect(endpoint)
+    assert endpoint.status().state is State.OPEN
+    assert endpoint.status().peer == PEER
+    assert not endpoint.may_connect()
+    assert endpoint.discover(REQUEST) is None
+    with pytest.raises(RuntimeError):
+        endpoint.connect(102.0, PlainChannel(), PEER)
+
+
+def test_setup_time_ends_without_a_connection(endpoint):
+    assert endpoint.deadline() == 118.0
+    assert not endpoint.tick(117.9)
+    assert endpoint.tick(118.0)
+    status = endpoint.status()
+    assert (status.state, status.close_reason, status.data_link) == (
+        State.CLOSED, CloseReason.TIMEOUT, DataLink.ERROR)
+    assert not endpoint.listens
+    assert not endpoint.may_connect()
+    assert not endpoint.tick(119.0)
+
+
+def test_setup_time_does_not_end_a_session(endpoint):
+    connect(endpoint)
+    assert endpoint.deadline() is None
+    assert not endpoint.tick(500.0)
+    assert endpoint.status().state is State.OPEN
+
+
+def test_a_failed_attempt_may_be_repeated_within_the_setup_time(endpoint):
+    connection = connect(endpoint)
+    connection.peer_finished(102.0)
+    endpoint.closed(102.0)
+    status = endpoint.status()
+    assert (status.state, status.close_reason, status.data_link) == (
+        State.CLOSED, CloseReason.BY_VEHICLE, DataLink.KEEP)
+    assert endpoint.discover(REQUEST) is not None
+    assert connect(endpoint, 103.0) is not connection
+    assert endpoint.status().connection_id == 2
+    assert endpoint.status().close_reason is CloseReason.NONE
+
+
+def test_a_session_that_breaks_off_after_the_setup_time_is_an_error_of_the_link(endpoint):
+    connection = connect(endpoint)
+    connection.received(102.0, encode(PayloadType.SAP, b'x'))
+    connection.lost(500.0, 'reset')
+    endpoint.closed(500.0)
+    status = endpoint.status()
+    assert (status.close_reason, status.data_link) == (CloseReason.RESET, DataLink.ERROR)
+    assert not endpoint.listens
+
+
+@pytest.mark.parametrize('data_link', [DataLink.TERMINATE, DataLink.PAUSE, DataLink.ERROR])
+def test_what_the_session_decided_is_reported_and_the_link_is_given_up(endpoint, data_link):
+    connect(endpoint)
+    end(endpoint, 103.0, data_link=data_link)
+    assert endpoint.status().data_link is data_link
+    assert endpoint.discover(REQUEST) is None
+    endpoint.link_down(104.0)
+    endpoint.link_up(105.0)
+    endpoint.listening(LISTENERS)
+    assert endpoint.status().state is State.LISTENING
+    assert endpoint.status().data_link is DataLink.KEEP
+    assert endpoint.discover(REQUEST) is not None
+
+
+def test_a_session_that_keeps_the_link_starts_the_setup_time_anew(endpoint):
+    connect(endpoint)
+    end(endpoint, 500.0, data_link=DataLink.KEEP)
+    assert endpoint.deadline() == 518.0
+    assert endpoint.discover(REQUEST) is not None
+    assert endpoint.status().setup_since == 500.0
+
+
+def test_an_unfinished_handshake_is_not_an_open_connection(endpoint):
+    class Handshaking(PlainChannel):
+        ready = False
+
+    endpoint.connect(101.0, Handshaking(), PEER)
+    assert endpoint.status().state is State.LISTENING
+    assert endpoint.discover(REQUEST) is None
+    assert not endpoint.may_connect()
+
+
+def test_connections_are_counted_from_one_and_never_zero(endpoint):
+    endpoint.connection_id = 2**32 - 1
+    connect(endpoint)
+    assert endpoint.status().connection_id == 1
