@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from builtin_interfaces.msg import Time
@@ -208,3 +209,7 @@ class PlcLinkNode(ManagedNode):
 def main() -> int:
     """Run the node; return the exit code."""
     return run(PlcLinkNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

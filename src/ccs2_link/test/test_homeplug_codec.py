@@ -7,14 +7,15 @@ import dataclasses
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug import vendor
 from ccs2_link.homeplug.errors import DropReason, FrameError
 from ccs2_link.homeplug.frame import decode, encode, kinds, minimum_length
 from ccs2_link.homeplug.keys import Nmk, nid_of
 from ccs2_link.homeplug.layout import wires
-from hypothesis import given
-from hypothesis import strategies as st
 
 HERE, THERE = bytes.fromhex('020000000001'), bytes.fromhex('020000000002')
 SECRET = bytes(range(0xA0, 0xB0))
@@ -77,7 +78,7 @@ def test_every_message_is_read_as_it_was_written(message):
         assert parsed.message == message
 
 
-@pytest.mark.parametrize(('kind', 'length'), LENGTHS.items(), ids=lambda v: getattr(v, '__name__', v))
+@pytest.mark.parametrize(('kind', 'length'), LENGTHS.items())
 def test_lengths_are_those_of_the_standard(kind, length):
     assert minimum_length(kind) == length
 

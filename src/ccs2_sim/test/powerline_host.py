@@ -17,7 +17,6 @@ from ccs2_link.modem.tap import Tap
 from ccs2_link.slac.contract import LinkState, Pilot, PilotState
 from ccs2_link.slac.ev import EvSlac
 from ccs2_link.slac.evse import EvseSlac
-
 from ccs2_sim.powerline.spi import make_modem
 
 GROUP, PORT = 'ff02::1', 15118
@@ -27,8 +26,12 @@ def tell(**values):
     print(json.dumps(values), flush=True)
 
 
+def read(interface, name):
+    return Path('/sys/class/net', interface, name).read_text().strip()
+
+
 def flags(interface):
-    return int(Path('/sys/class/net', interface, 'flags').read_text(), 16)
+    return int(read(interface, 'flags'), 16)
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -78,9 +81,8 @@ async def main(role, line, interface, mac):
     modem = make_modem(line, address, interface, Tap(interface, address))
     link = LinkRunner(modem, on_change=changed.set, on_reset=lambda why: None, on_failure=fail)
     await link.open(EvseSlac if role == 'station' else EvSlac)
-    tell(up=bool(flags(interface) & 1), mtu=int(
-        Path('/sys/class/net', interface, 'mtu').read_text()),
-        mac=Path('/sys/class/net', interface, 'address').read_text().strip())
+    tell(up=bool(flags(interface) & 1), mtu=int(read(interface, 'mtu')),
+         mac=read(interface, 'address'))
     await asyncio.sleep(3.0)
     link.pilot(Pilot(PilotState.B, True))
     while link.status.state is not LinkState.MATCHED:
