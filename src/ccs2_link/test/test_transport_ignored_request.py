@@ -41,5 +41,5 @@ def test_the_wait_for_the_next_request_ends():
 
 @pytest.mark.parametrize('fields', [{'payload': b'x'}, {'receive_timeout': 0.0}])
 def test_an_ignoring_response_that_contradicts_itself_is_refused(fields):
-    with pytest.raises(ValueError, match='response|receive_timeout'):
+    with pytest.raises(ValueError, match=r'response|receive_timeout'):
         Response(**{'sequence': 1, 'action': Action.IGNORE, 'receive_timeout': 4.0, **fields})

@@ -5,10 +5,12 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,13 +24,13 @@ except (PackageNotFoundError, OSError):
     pytest.skip('workspace is not built', allow_module_level=True)
 
 from builtin_interfaces.msg import Time  # noqa: E402
-from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from domain_coordinator import domain_id  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 
-from ccs2_interfaces.msg import Link, V2GConnection  # noqa: E402
+from ccs2_interfaces.msg import Fault, Link, PkiState, V2GConnection  # noqa: E402
 from ccs2_link.transport.interface import link_address  # noqa: E402
 from ccs2_link.transport.v2gtp import HEADER, encode  # noqa: E402
 from ccs2_node import EVENT, STATE  # noqa: E402
@@ -36,7 +38,6 @@ from ccs2_node import EVENT, STATE  # noqa: E402
 pytestmark = pytest.mark.skipif(link_address('lo') is None, reason='no IPv6 on loopback')
 
 HERE = pathlib.Path(__file__).parent
-SDP_REQUEST = bytes.fromhex('01fe9000000000021000')
 
 
 class Graph:
@@ -63,6 +64,7 @@ class Graph:
         self.node.create_subscription(V2GConnection, 'v2g/connection', self.take, STATE)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, EVENT)
         self.link = self.node.create_publisher(Link, 'link', STATE)
+        self.pki = self.node.create_publisher(PkiState, 'pki/state', STATE)
 
     def start(self, *arguments):
         self.processes.append(subprocess.Popen(
@@ -123,11 +125,13 @@ def start():
             graph.close()
 
 
-def discover(graph):
+def discover(graph, security=0x10, patience=5):
+    """Return the port and the security that the station answers with."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as car:
-        car.settimeout(5)
-        car.sendto(SDP_REQUEST, ('::1', graph.sdp_port))
-        return struct.unpack('!H', car.recv(100)[24:26])[0]
+        car.settimeout(patience)
+        request = bytes.fromhex('01fe900000000002') + bytes([security, 0])
+        car.sendto(request, ('::1', graph.sdp_port))
+        return struct.unpack('!HB', car.recv(100)[24:27])
 
 
 def exchange(car, data):
@@ -146,7 +150,7 @@ def test_two_sessions_through_the_graph(start):
     for run in (1, 2):
         graph.matched(run)
         graph.reach(V2GConnection.STATE_LISTENING)
-        with socket.create_connection(('::1', discover(graph)), timeout=10) as car:
+        with socket.create_connection(('::1', discover(graph)[0]), timeout=10) as car:
             assert exchange(car, b'desserts') == b'stressed'
             assert exchange(car, bytes(range(256)) * 200) == bytes(range(256))[::-1] * 200
             graph.reach(V2GConnection.STATE_OPEN)
@@ -175,7 +179,7 @@ def test_a_session_that_answers_nonsense_ends_the_connection(start):
     graph.wait(lambda: 'hlc' in graph.node.get_node_names())
     graph.matched(1)
     graph.reach(V2GConnection.STATE_LISTENING)
-    with socket.create_connection(('::1', discover(graph)), timeout=10) as car:
+    with socket.create_connection(('::1', discover(graph)[0]), timeout=10) as car:
         assert exchange(car, b'ok') == b'ko'
         car.sendall(encode(0x8001, b'nonsense'))
         assert car.recv(1) == b''
@@ -192,7 +196,7 @@ def test_deactivation_closes_the_connection_and_the_sockets(start):
     assert graph.transition(Transition.TRANSITION_ACTIVATE)
     graph.matched(1)
     graph.reach(V2GConnection.STATE_LISTENING)
-    port = discover(graph)
+    port, _ = discover(graph)
     with socket.create_connection(('::1', port), timeout=10) as car:
         graph.reach(V2GConnection.STATE_OPEN)
         assert graph.transition(Transition.TRANSITION_DEACTIVATE)
@@ -209,3 +213,79 @@ def test_an_unknown_security_policy_is_refused(start):
     code, output = graph.end(graph.transport)
     assert code == 0
     assert "security is 'maybe', must be one of none, car, tls" in output
+
+
+def make_store(path, *generations):
+    from ccs2_pki.lab.directory import fill_store
+    from ccs2_pki.lab.hierarchy import GENERATIONS, build
+    from ccs2_pki.store import Store
+
+    now = datetime.now(UTC)
+    hierarchies = [build(each, now) for each in GENERATIONS if each.name in generations]
+    store = Store(path, create=True)
+    fill_store(store, hierarchies, now)
+    return store.generation(), hierarchies
+
+
+def test_certificates_that_come_later_serve_the_next_connection(start, tmp_path):
+    graph = start(security='tls', store=tmp_path / 'store')
+    graph.start(str(HERE / 'transport_fake_hlc.py'))
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.wait(lambda: 'hlc' in graph.node.get_node_names())
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    (fault,) = graph.connection.faults
+    assert (fault.code, fault.severity, fault.present) == (
+        Fault.TLS_UNAVAILABLE, Fault.SEVERITY_ERROR, True)
+    assert 'there is no directory' in fault.message
+    for security in (0x00, 0x10):
+        with pytest.raises(TimeoutError):
+            discover(graph, security, patience=0.2)
+    graph.wait(lambda: any(
+        status.name == 'v2g_transport: tls' and status.level == DiagnosticStatus.ERROR
+        for report in graph.reports for status in report.status))
+
+    generation, (iso2,) = make_store(tmp_path / 'store', 'iso2')
+    graph.pki.publish(PkiState(generation=generation, time_trusted=True))
+    graph.wait(lambda: not graph.connection.faults)
+    port, security = discover(graph, 0x00)
+    assert security == 0x00
+    root = tmp_path / 'root.pem'
+    root.write_bytes(iso2.issued['v2g_root'].certificate.pem())
+    context = ssl.create_default_context(cafile=root)
+    context.check_hostname = False
+    with context.wrap_socket(socket.create_connection(('::1', port), timeout=10)) as car:
+        assert car.cipher()[0] == 'ECDHE-ECDSA-AES128-SHA256'
+        car.sendall(encode(0x8001, b'desserts'))
+        assert car.recv(100)[HEADER.size:] == b'stressed'
+        graph.reach(V2GConnection.STATE_OPEN)
+        assert graph.connection.security == V2GConnection.SECURITY_TLS_1_2
+        assert graph.connection.cipher_suite == 'ECDHE-ECDSA-AES128-SHA256'
+        car.unwrap()
+    graph.reach(V2GConnection.STATE_CLOSED)
+    assert graph.connection.close_reason == V2GConnection.CLOSE_BY_VEHICLE
+    code, output = graph.end(graph.transport)
+    assert code == 0
+    assert 'PRIVATE' not in output
+
+
+def test_a_key_log_is_private_and_warned_about(start, tmp_path):
+    log = tmp_path / 'keys.log'
+    make_store(tmp_path / 'store', 'iso2')
+    graph = start(security='car', store=tmp_path / 'store', key_log_file=log)
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    port, _ = discover(graph, 0x00)
+    with context.wrap_socket(socket.create_connection(('::1', port), timeout=10)):
+        graph.reach(V2GConnection.STATE_OPEN)
+    assert log.read_text().startswith('CLIENT_RANDOM ')
+    assert log.stat().st_mode & 0o777 == 0o600
+    _, output = graph.end(graph.transport)
+    assert 'KEYS OF ALL TLS CONNECTIONS ARE WRITTEN' in output
+    assert log.read_text().split()[-1] not in output

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.append(os.path.dirname(__file__))
 
-from transport_station import REQUEST, Station
+from transport_station import PATIENCE, REQUEST, Station
 
 from ccs2_link.transport.connection import Action, CloseReason, DataLink, Limits
 from ccs2_link.transport.endpoint import State
@@ -97,6 +97,35 @@ async def test_bad_datagrams_do_not_deafen_discovery(make):
     assert station.server.status.dropped_datagrams == 5
 
 
+async def test_a_flood_of_datagrams_disturbs_neither_discovery_nor_a_session(make):
+    station, loop = await make(), asyncio.get_running_loop()
+    flood = [b'', b'\x01', REQUEST[:9], REQUEST + b'x', os.urandom(10)]
+
+    async def pour(seconds=0.5):
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as attacker:
+            attacker.setblocking(False)
+            end = loop.time() + seconds
+            while loop.time() < end:
+                for datagram in flood:
+                    await loop.sock_sendto(attacker, datagram, ('::1', station.sdp_port))
+                await asyncio.sleep(0)
+
+    pouring = asyncio.ensure_future(pour())
+    assert await station.discover(wait=1.0) is not None
+    reader, writer = await station.connect()
+    sequence = 0
+    while not pouring.done():
+        sequence += 1
+        writer.write(encode(PayloadType.SAP, b'%d' % sequence))
+        assert (await station.next_request())[1].payload == b'%d' % sequence
+        station.answer(1, sequence, b'%d' % sequence)
+        assert await station.read(reader) == b'%d' % sequence
+    await pouring
+    assert station.server.status.dropped_datagrams > len(flood)
+    assert station.server.status.state is State.OPEN
+    writer.close()
+
+
 async def test_discovery_is_silent_while_a_session_runs_and_after_the_link_is_gone(make):
     station = await make()
     reader, writer = await station.connect()
@@ -118,6 +147,7 @@ async def test_further_connections_are_closed_at_once_and_change_nothing(make):
     reader, writer = await station.connect()
     before = await station.reach(lambda status: status.state is State.OPEN)
     port = station.server.ports[SdpSecurity.NONE]
+    files = len(os.listdir('/proc/self/fd'))
     for _ in range(200):
         with contextlib.suppress(OSError):
             intruder_reader, intruder = await asyncio.open_connection('::1', port)
@@ -131,6 +161,7 @@ async def test_further_connections_are_closed_at_once_and_change_nothing(make):
     assert await station.read(reader) == b'yes'
     after = station.server.status
     assert after.rejected_connections == 200
+    assert len(os.listdir('/proc/self/fd')) <= files
     assert (after.state, after.peer, after.connection_id) == (
         before.state, before.peer, before.connection_id)
     writer.close()

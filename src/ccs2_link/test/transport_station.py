@@ -25,9 +25,9 @@ class Station:
     """A transport on `lo` whose session is played by the test."""
 
     def __init__(self, **settings):
-        self.sdp_port = free_port()
-        settings.setdefault('policy', SecurityPolicy.NONE)
-        self.server = TransportServer(Settings(sdp_port=self.sdp_port, **settings), self)
+        settings = {'policy': SecurityPolicy.NONE, 'sdp_port': free_port(), **settings}
+        self.sdp_port = settings['sdp_port']
+        self.server = TransportServer(Settings(**settings), self)
         self.requests = asyncio.Queue()
         self._changed = asyncio.Event()
 
