@@ -1,0 +1,63 @@
+import pytest
+
+from ccs2_power import record as module
+from ccs2_power.drivers import load_driver, parse_options
+from ccs2_power.hal import DriverError, SupplyDriver
+from ccs2_power.realtime import BeatMeter
+from ccs2_power.record import RecordError, SupervisorRecord, load_record, save_record
+
+
+def test_a_record_comes_back(tmp_path):
+    path = tmp_path / 'folder' / 'connector_1.json'
+    assert load_record(path) == SupervisorRecord()
+    record = SupervisorRecord(1234, 5, (201, 601))
+    save_record(path, record)
+    assert load_record(path) == record
+    assert [entry.name for entry in path.parent.iterdir()] == ['connector_1.json']
+
+
+@pytest.mark.parametrize('text', [
+    '', '{', '[]', '{}',
+    '{"contactor_cycles": -1, "contactor_cycles_under_load": 0, "latched": []}',
+    '{"contactor_cycles": true, "contactor_cycles_under_load": 0, "latched": []}',
+    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "latched": [7]}',
+    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "latched": 201}'])
+def test_a_broken_record_is_named(tmp_path, text):
+    path = tmp_path / 'record.json'
+    path.write_text(text)
+    with pytest.raises(RecordError, match=r'record\.json'):
+        load_record(path)
+
+
+def test_a_power_cut_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
+    path = tmp_path / 'record.json'
+    save_record(path, SupervisorRecord(1))
+
+    def cut(*args):
+        raise OSError('cut')
+
+    monkeypatch.setattr(module.os, 'fsync', cut)
+    with pytest.raises(RecordError, match='cut'):
+        save_record(path, SupervisorRecord(2))
+    assert load_record(path) == SupervisorRecord(1)
+
+
+def test_options():
+    assert parse_options(['', 'socket=/tmp/a=b', 'n=1']) == {'socket': '/tmp/a=b', 'n': '1'}
+    for wrong in (['socket'], ['=1'], ['a=1', 'a=2']):
+        with pytest.raises(DriverError):
+            parse_options(wrong)
+
+
+def test_a_driver_that_is_not_installed_is_named():
+    with pytest.raises(DriverError, match="no driver 'nothing' is installed"):
+        load_driver('nothing', SupplyDriver)
+
+
+def test_jitter():
+    meter = BeatMeter(0.02)
+    for now in (1.0, 1.02, 1.05, 1.06):
+        meter.note(now)
+    assert meter.take_worst() == pytest.approx(0.01)
+    assert meter.take_worst() == 0.0
+    assert meter.beats == 4
