@@ -406,6 +406,26 @@ def test_welding_detection_may_take_20_s():
     assert bench.ask(welding_detection()).response_code is R.FAILED
 
 
+def test_charging_may_last_longer_than_everything_before_it_was_allowed_to():
+    bench = bring_to('CHARGING')
+    began = bench.now
+    while bench.now - began < 45.0:
+        assert bench.ask(current_demand()).response_code is R.OK
+        bench.advance(0.5)
+
+
+def test_the_cable_check_of_another_session_does_not_count():
+    bench = bring_to('CABLE_CHECK')
+    bench.pilot = PilotState.C
+    bench.power_overrides = {'session_id': 'ff' * 8, 'cable_check': CableCheck.VALID}
+    bench.step()
+    for _ in range(3):
+        answer = bench.ask(cable_check())
+        assert answer.evse_processing is P.ONGOING
+        assert answer.dc_evse_status.evse_isolation_status is I.INVALID
+        bench.advance(1.0)
+
+
 def test_deadlines_are_announced():
     bench = bring_to('CABLE_CHECK')
     bench.pilot = PilotState.B
@@ -441,6 +461,7 @@ def test_a_stop_is_announced_and_the_car_obeys():
         bench.advance(0.2)
     assert bench.ask(power_delivery(False)).response_code is R.OK
     bench.pilot = PilotState.B
+    bench.advance(15.0)  # longer than the patience: it has obeyed
     assert bench.ask(session_stop()).response_code is R.OK
     bench.advance(20.0)
     session = bench.secc.session()

@@ -71,7 +71,6 @@ class DinEngine(DcEngine):
 
     def __init__(self, station: Station, new_session_id: Callable[[], bytes]) -> None:
         super().__init__(station, new_session_id)
-        self.evse_id = din_responses.encode_evse_id(station.evse_id_din)
         self.authorization = AuthorizationKind.EXTERNAL
         self._p_max = 0
         if station.strict_sequence:

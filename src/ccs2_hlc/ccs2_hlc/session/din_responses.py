@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..exi.messages import din
 from .charge import NO_OFFER, Offer, offer
 from .din_codes import TRUTH
-from .engine import Refused
+from .engine import Case, Refused
 from .station import CableCheck, IsolationState, Snapshot
-from .triggers import Condition, Trigger
-
-if TYPE_CHECKING:
-    from .din import DinEngine
+from .triggers import Trigger
 
 #: The charge service, the only one.
 SERVICE_ID = 1
@@ -36,7 +33,7 @@ ENERGY_TRANSFER = din.EVSESupportedEnergyTransferType.DC_EXTENDED
 _EVSE_ID = re.compile(r'\+?([0-9*]{1,64})')
 _FAILED = 'FAILED'
 
-Builder = Callable[['DinEngine', Any, din.ResponseCode, Condition, Snapshot], din.BodyElement]
+Builder = Callable[[Case[Any]], din.BodyElement]
 
 
 def encode_evse_id(evse_id: str) -> bytes:
@@ -73,15 +70,15 @@ def _measured(
     return din.PhysicalValue.of(value, unit)
 
 
-def _present_voltage(code: din.ResponseCode, snapshot: Snapshot) -> din.PhysicalValue:
-    power = snapshot.power
-    return _measured(None if power is None else power.voltage, din.Unit.V, code)
+def _present_voltage(case: Case[Any]) -> din.PhysicalValue:
+    power = case.snapshot.power
+    return _measured(None if power is None else power.voltage, din.Unit.V, case.code)
 
 
-def _offered(code: din.ResponseCode, snapshot: Snapshot) -> Offer:
-    station = offer(snapshot)
+def _offered(case: Case[Any]) -> Offer:
+    station = offer(case.snapshot)
     if station is None:
-        if not _failed(code):
+        if not _failed(case.code):
             raise Refused(Trigger.MEASUREMENT_MISSING)
         return NO_OFFER
     return station
@@ -103,65 +100,57 @@ def isolation(snapshot: Snapshot, session_id: str) -> din.IsolationLevel:
     return level.VALID
 
 
-def _status(engine: DinEngine, condition: Condition, snapshot: Snapshot) -> din.DCEVSEStatus:
-    row = TRUTH[condition]
+def _status(case: Case[Any]) -> din.DCEVSEStatus:
+    row = TRUTH[case.condition]
     return din.DCEVSEStatus(
-        evse_isolation_status=row.isolation or isolation(snapshot, engine.session_id.hex()),
+        evse_isolation_status=row.isolation or isolation(
+            case.snapshot, case.engine.session_id.hex()),
         evse_status_code=row.status,
         notification_max_delay=0,
         evse_notification=din.EVSENotification.NONE)  # always, for DC [V2G-DC-500]
 
 
-def _session_setup(
-    engine: DinEngine, request: din.SessionSetupReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.SessionSetupRes:
-    unix_time = engine.station.unix_time
+def _session_setup(case: Case[din.SessionSetupReq]) -> din.SessionSetupRes:
+    unix_time = case.engine.station.unix_time
     return din.SessionSetupRes(
-        response_code=code, evse_id=engine.evse_id,
+        response_code=case.code, evse_id=encode_evse_id(case.engine.station.evse_id_din),
         date_time_now=None if unix_time is None else unix_time())
 
 
-def _service_discovery(
-    engine: DinEngine, request: din.ServiceDiscoveryReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.ServiceDiscoveryRes:
+def _service_discovery(case: Case[din.ServiceDiscoveryReq]) -> din.ServiceDiscoveryRes:
     return din.ServiceDiscoveryRes(
-        response_code=code,
+        response_code=case.code,
         payment_options=din.PaymentOptions(payment_option=[din.PaymentOption.EXTERNAL_PAYMENT]),
         charge_service=din.ServiceCharge(
             # Neither name [V2G-DC-628] nor scope [V2G-DC-629].
             service_tag=din.ServiceTag(
                 service_id=SERVICE_ID, service_category=din.ServiceCategory.EV_CHARGING),
-            free_service=engine.station.free_service,
+            free_service=case.engine.station.free_service,
             energy_transfer_type=ENERGY_TRANSFER))
 
 
 def _service_payment_selection(
-    engine: DinEngine, request: din.ServicePaymentSelectionReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
+    case: Case[din.ServicePaymentSelectionReq],
 ) -> din.ServicePaymentSelectionRes:
-    return din.ServicePaymentSelectionRes(response_code=code)
+    return din.ServicePaymentSelectionRes(response_code=case.code)
 
 
 def _contract_authentication(
-    engine: DinEngine, request: din.ContractAuthenticationReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
+    case: Case[din.ContractAuthenticationReq],
 ) -> din.ContractAuthenticationRes:
     return din.ContractAuthenticationRes(
-        response_code=code, evse_processing=TRUTH[condition].processing)
+        response_code=case.code, evse_processing=TRUTH[case.condition].processing)
 
 
 def _charge_parameter_discovery(
-    engine: DinEngine, request: din.ChargeParameterDiscoveryReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
+    case: Case[din.ChargeParameterDiscoveryReq],
 ) -> din.ChargeParameterDiscoveryRes:
-    station = _offered(code, snapshot)
+    station = _offered(case)
     of, unit = din.PhysicalValue.of, din.Unit
     tolerance = station.current_regulation_tolerance
     return din.ChargeParameterDiscoveryRes(
-        response_code=code,
-        evse_processing=TRUTH[condition].processing,
+        response_code=case.code,
+        evse_processing=TRUTH[case.condition].processing,
         sa_schedules=din.SAScheduleList(sa_schedule_tuple=[din.SAScheduleTuple(
             sa_schedule_tuple_id=SCHEDULE_ID,
             p_max_schedule=din.PMaxSchedule(
@@ -170,7 +159,7 @@ def _charge_parameter_discovery(
                     time_interval=din.RelativeTimeInterval(start=0, duration=SCHEDULE_SECONDS),
                     p_max=p_max(station))]))]),
         evse_charge_parameter=din.DCEVSEChargeParameter(
-            dc_evse_status=_status(engine, condition, snapshot),
+            dc_evse_status=_status(case),
             evse_maximum_current_limit=of(station.maximum_current, unit.A),
             evse_maximum_power_limit=of(station.maximum_power, unit.W),
             evse_maximum_voltage_limit=of(station.maximum_voltage, unit.V),
@@ -180,44 +169,32 @@ def _charge_parameter_discovery(
             evse_peak_current_ripple=of(station.peak_current_ripple, unit.A)))
 
 
-def _cable_check(
-    engine: DinEngine, request: din.CableCheckReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.CableCheckRes:
+def _cable_check(case: Case[din.CableCheckReq]) -> din.CableCheckRes:
     return din.CableCheckRes(
-        response_code=code,
-        dc_evse_status=_status(engine, condition, snapshot),
-        evse_processing=TRUTH[condition].processing)
+        response_code=case.code,
+        dc_evse_status=_status(case),
+        evse_processing=TRUTH[case.condition].processing)
 
 
-def _pre_charge(
-    engine: DinEngine, request: din.PreChargeReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.PreChargeRes:
+def _pre_charge(case: Case[din.PreChargeReq]) -> din.PreChargeRes:
     return din.PreChargeRes(
-        response_code=code,
-        dc_evse_status=_status(engine, condition, snapshot),
-        evse_present_voltage=_present_voltage(code, snapshot))
+        response_code=case.code,
+        dc_evse_status=_status(case),
+        evse_present_voltage=_present_voltage(case))
 
 
-def _power_delivery(
-    engine: DinEngine, request: din.PowerDeliveryReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.PowerDeliveryRes:
+def _power_delivery(case: Case[din.PowerDeliveryReq]) -> din.PowerDeliveryRes:
     return din.PowerDeliveryRes(
-        response_code=code, evse_status=_status(engine, condition, snapshot))
+        response_code=case.code, evse_status=_status(case))
 
 
-def _current_demand(
-    engine: DinEngine, request: din.CurrentDemandReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.CurrentDemandRes:
-    station, power = _offered(code, snapshot), snapshot.power
+def _current_demand(case: Case[din.CurrentDemandReq]) -> din.CurrentDemandRes:
+    station, power = _offered(case), case.snapshot.power
     voltage = None if power is None else power.voltage
     current = None if power is None else power.current
-    wanted = float(request.ev_target_current)
+    wanted = float(case.request.ev_target_current)
     at_current = wanted >= station.maximum_current
-    at_voltage = float(request.ev_target_voltage) >= station.maximum_voltage
+    at_voltage = float(case.request.ev_target_voltage) >= station.maximum_voltage
     at_power = voltage is not None and wanted * voltage >= station.maximum_power
     if power is not None:
         at_current = at_current or power.current_limit_achieved
@@ -225,10 +202,10 @@ def _current_demand(
         at_power = at_power or power.power_limit_achieved
     of, unit = din.PhysicalValue.of, din.Unit
     return din.CurrentDemandRes(
-        response_code=code,
-        dc_evse_status=_status(engine, condition, snapshot),
-        evse_present_voltage=_measured(voltage, unit.V, code),
-        evse_present_current=_measured(current, unit.A, code),
+        response_code=case.code,
+        dc_evse_status=_status(case),
+        evse_present_voltage=_measured(voltage, unit.V, case.code),
+        evse_present_current=_measured(current, unit.A, case.code),
         evse_current_limit_achieved=at_current,
         evse_voltage_limit_achieved=at_voltage,
         evse_power_limit_achieved=at_power,
@@ -237,38 +214,26 @@ def _current_demand(
         evse_maximum_power_limit=of(station.maximum_power, unit.W))
 
 
-def _welding_detection(
-    engine: DinEngine, request: din.WeldingDetectionReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.WeldingDetectionRes:
+def _welding_detection(case: Case[din.WeldingDetectionReq]) -> din.WeldingDetectionRes:
     return din.WeldingDetectionRes(
-        response_code=code,
-        dc_evse_status=_status(engine, condition, snapshot),
-        evse_present_voltage=_present_voltage(code, snapshot))
+        response_code=case.code,
+        dc_evse_status=_status(case),
+        evse_present_voltage=_present_voltage(case))
 
 
-def _session_stop(
-    engine: DinEngine, request: din.SessionStopReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.SessionStopRes:
-    return din.SessionStopRes(response_code=code)
+def _session_stop(case: Case[din.SessionStopReq]) -> din.SessionStopRes:
+    return din.SessionStopRes(response_code=case.code)
 
 
 # Requests of the schema that a DC station without contracts never serves: no state allows them,
 # so these builders only ever say FAILED_SequenceError, in the response type of the request.
 
-def _service_detail(
-    engine: DinEngine, request: din.ServiceDetailReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.ServiceDetailRes:
-    return din.ServiceDetailRes(response_code=code, service_id=request.service_id)
+def _service_detail(case: Case[din.ServiceDetailReq]) -> din.ServiceDetailRes:
+    return din.ServiceDetailRes(response_code=case.code, service_id=case.request.service_id)
 
 
-def _payment_details(
-    engine: DinEngine, request: din.PaymentDetailsReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.PaymentDetailsRes:
-    return din.PaymentDetailsRes(response_code=code, gen_challenge='', date_time_now=0)
+def _payment_details(case: Case[din.PaymentDetailsReq]) -> din.PaymentDetailsRes:
+    return din.PaymentDetailsRes(response_code=case.code, gen_challenge='', date_time_now=0)
 
 
 def _ac_status() -> din.ACEVSEStatus:
@@ -277,39 +242,29 @@ def _ac_status() -> din.ACEVSEStatus:
         evse_notification=din.EVSENotification.NONE)
 
 
-def _charging_status(
-    engine: DinEngine, request: din.ChargingStatusReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.ChargingStatusRes:
+def _charging_status(case: Case[din.ChargingStatusReq]) -> din.ChargingStatusRes:
     return din.ChargingStatusRes(
-        response_code=code, evse_id=engine.evse_id, sa_schedule_tuple_id=SCHEDULE_ID,
-        receipt_required=False, ac_evse_status=_ac_status())
+        response_code=case.code, evse_id=encode_evse_id(case.engine.station.evse_id_din),
+        sa_schedule_tuple_id=SCHEDULE_ID, receipt_required=False, ac_evse_status=_ac_status())
 
 
-def _metering_receipt(
-    engine: DinEngine, request: din.MeteringReceiptReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.MeteringReceiptRes:
-    return din.MeteringReceiptRes(response_code=code, ac_evse_status=_ac_status())
+def _metering_receipt(case: Case[din.MeteringReceiptReq]) -> din.MeteringReceiptRes:
+    return din.MeteringReceiptRes(response_code=case.code, ac_evse_status=_ac_status())
 
 
-def _certificate_update(
-    engine: DinEngine, request: din.CertificateUpdateReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
-) -> din.CertificateUpdateRes:
+def _certificate_update(case: Case[din.CertificateUpdateReq]) -> din.CertificateUpdateRes:
     return din.CertificateUpdateRes(
-        id='id1', response_code=code,
+        id='id1', response_code=case.code,
         contract_signature_cert_chain=din.CertificateChain(certificate=b''),
         contract_signature_encrypted_private_key=b'', dh_params=b'', contract_id='',
         retry_counter=-1)
 
 
 def _certificate_installation(
-    engine: DinEngine, request: din.CertificateInstallationReq, code: din.ResponseCode,
-    condition: Condition, snapshot: Snapshot,
+    case: Case[din.CertificateInstallationReq],
 ) -> din.CertificateInstallationRes:
     return din.CertificateInstallationRes(
-        id='id1', response_code=code,
+        id='id1', response_code=case.code,
         contract_signature_cert_chain=din.CertificateChain(certificate=b''),
         contract_signature_encrypted_private_key=b'', dh_params=b'', contract_id='')
 

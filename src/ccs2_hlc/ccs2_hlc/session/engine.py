@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from .charge import ChargeProcess
 from .command import Shutdown
@@ -26,6 +26,8 @@ from .supervision import explain, find_trouble
 from .transport import DataLink
 from .triggers import CAUSES, Condition, Trigger
 from .views import AuthorizationKind, Session, Stage, StopReason, Vehicle
+
+R = TypeVar('R')
 
 #: V2GTP payload type of SupportedAppProtocol, DIN 70121 and ISO 15118-2.
 PAYLOAD_EXI = 0x8001
@@ -87,6 +89,17 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Case(Generic[R]):
+    """What a builder makes a response from."""
+
+    engine: Engine
+    request: R
+    code: Any
+    condition: Condition
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
 class _Pending:
     request: Any
     answer: Answer
@@ -99,8 +112,8 @@ class Engine(ABC):
     PROTOCOL: ClassVar[Protocol]
     #: State to the requests it allows; the first state is the one after the negotiation.
     TABLE: ClassVar[Mapping[Enum, Mapping[type, Rule]]]
-    #: Request type to the builder of its response: (engine, request, code, condition, snapshot).
-    BUILDERS: ClassVar[Mapping[type, Callable[[Any, Any, Any, Condition, Snapshot], Any]]]
+    #: Request type to the builder of its response.
+    BUILDERS: ClassVar[Mapping[type, Callable[[Case[Any]], Any]]]
     #: Trigger to response code.
     CODES: ClassVar[Mapping[Trigger, Enum]]
     STAGES: ClassVar[Mapping[Enum, Stage]]
@@ -342,29 +355,20 @@ class Engine(ABC):
             if CAUSES[refused.trigger].shutdown > self.charge.shutdown:
                 raise
 
-    def _condition(self, condition: Condition) -> Condition:
-        if self.failure is not None:
-            return CAUSES[self.failure].condition
-        return Condition.SHUTDOWN if self.stopping else condition
-
     def _accept(self, request: Any, answer: Answer, snapshot: Snapshot) -> Reply:
-        code = self.CODES[answer.trigger]
-        response = self.BUILDERS[type(request)](
-            self, request, code, self._condition(answer.condition), snapshot)
-        self._requests += 1
-        self._last_response_code = code.value
+        code, message = self._build(request, answer.trigger, answer.condition, snapshot)
         if type(request) is self.SESSION_STOP:
             self._end()
             self._oscillator_off(snapshot.now + self.timing.oscillator_retain)
             self._close_at = snapshot.now + self.timing.close_after_stop
             return Reply(
-                message=self.wrap(response), response_code=code.value, close=True,
+                message=message, response_code=code, close=True,
                 close_delay=self.timing.close_after_stop, data_link=DataLink.TERMINATE)
         timeout = self.receive_timeout(request)
         self.start(
             Trigger.SEQUENCE_TIMEOUT, snapshot.now, timeout + self.timing.sequence_margin)
         return Reply(
-            message=self.wrap(response), response_code=code.value, receive_timeout=timeout)
+            message=message, response_code=code, receive_timeout=timeout)
 
     def _fail(self, refused: Refused, snapshot: Snapshot, request: Any = None) -> Reply | None:
         """Take the energy away, then tell the vehicle if it has asked, then close."""
@@ -386,18 +390,29 @@ class Engine(ABC):
         if request is None:
             self._close_at = now + self.timing.failure_notice
             return None
-        code = self.CODES[trigger]
-        response = self.BUILDERS[type(request)](
-            self, request, code, self._condition(cause.condition), snapshot)
-        self._requests += 1
-        self._last_response_code = code.value
+        code, message = self._build(request, trigger, cause.condition, snapshot)
         if not self.ended:
             self._oscillator_off(now)
             self._end()
             self._close_at = now + self.timing.close_after_failure
         return Reply(
-            message=self.wrap(response), response_code=code.value, close=True,
+            message=message, response_code=code, close=True,
             close_delay=max(0.0, (self._close_at or now) - now), data_link=DataLink.TERMINATE)
+
+    def _build(
+        self, request: Any, trigger: Trigger, condition: Condition, snapshot: Snapshot,
+    ) -> tuple[str, Any]:
+        """Return response code and message."""
+        if self.failure is not None:
+            condition = CAUSES[self.failure].condition
+        elif self.stopping:
+            condition = Condition.SHUTDOWN
+        code = self.CODES[trigger]
+        case = Case(self, request, code, condition, snapshot)
+        message = self.wrap(self.BUILDERS[type(request)](case))
+        self._requests += 1
+        self._last_response_code = code.value
+        return code.value, message
 
     def _close(self, now: float) -> Reply:
         self._oscillator_off(now)
