@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell [ "$$ROS_DISTRO" = jazzy ] && command -v python3 || command -v python3.11 || command -v python3)
 RUN := tools/run
-PYTHON_SOURCES := tools benchmarks launch/setup.py $(wildcard src/*/ccs2_*) $(wildcard src/*/setup.py)
+PYTHON_SOURCES := tools benchmarks fuzz launch/setup.py $(wildcard src/*/ccs2_*) $(wildcard src/*/setup.py)
 
 # The demo: make demo PROTOCOL=din SOC=0.2 TARGET=0.8
 DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(if $(SOC),--soc $(SOC)) \
@@ -44,7 +44,7 @@ bench: build
 	@$(RUN) python benchmarks/session.py
 
 fuzz: build
-	@$(RUN) python benchmarks/fuzz_exi.py
+	@$(RUN) python fuzz/exi.py
 
 docs: build
 	@$(RUN) python tools/interface_docs.py --write
