@@ -414,6 +414,14 @@ def test_charging_may_last_longer_than_everything_before_it_was_allowed_to():
         bench.advance(0.5)
 
 
+def test_giving_up_after_the_pre_charge_ends_its_time():
+    bench = bring_to('PRE_CHARGED')
+    assert bench.ask(power_delivery(False)).response_code is R.OK
+    bench.pilot = PilotState.B
+    bench.advance(25.0)
+    assert bench.ask(session_stop()).response_code is R.OK
+
+
 def test_the_cable_check_of_another_session_does_not_count():
     bench = bring_to('CABLE_CHECK')
     bench.pilot = PilotState.C
