@@ -14,6 +14,8 @@ from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.sdp import SdpSecurity, encode_response, parse_request
+from ccs2_power.hal import DUTY_DIGITAL, SUPPLY_OFF, ContactorCommand, SupplyCommand
+from ccs2_sim.hardware import SimulatedContactors, SimulatedLock, SimulatedPilot, SimulatedSupply
 
 V, A, W = din.Unit.V, din.Unit.A, din.Unit.W
 Code = din.DCEVSEStatusCode
@@ -48,6 +50,9 @@ class ScriptedStation:
         if response is None or isinstance(response, sap.SupportedAppProtocolRes):
             return response
         return din.V2GMessage(header=din.MessageHeader(session_id=self.session_id), body=response)
+
+    def ended(self) -> None:
+        """Take note that the connection has ended."""
 
     def names(self) -> list[str]:
         """Return the requests so far by name, repetitions left out."""
@@ -224,6 +229,7 @@ class StationServer:
             self.complaints.append(str(error))
             self.ends.append('framing')
         finally:
+            self.script.ended()
             self._busy = False
             self._schema = 'sap'
             writer.close()
@@ -265,3 +271,79 @@ async def station_server(station):
     await made.open()
     yield made
     await made.close()
+
+
+class PoweredStation(ScriptedStation):
+    """A station that drives the plant's devices and answers with what it measures."""
+
+    def __init__(self, socket: str) -> None:
+        super().__init__()
+        self._socket = socket
+        self._pilot, self._contactors = SimulatedPilot(), SimulatedContactors()
+        self._supply, self._lock = SimulatedSupply(), SimulatedLock()
+        self._closed = False
+        self._command = SUPPLY_OFF
+        self._locked = False
+
+    async def __aenter__(self):
+        for driver in (self._pilot, self._contactors, self._supply, self._lock):
+            await driver.open({'socket': self._socket})
+        self._driving = asyncio.create_task(self._drive())
+        return self
+
+    async def __aexit__(self, *_):
+        self._driving.cancel()
+        for driver in (self._pilot, self._contactors, self._supply, self._lock):
+            await driver.close()
+
+    async def _drive(self) -> None:
+        while True:
+            self._pilot.command(DUTY_DIGITAL)
+            self._contactors.command(ContactorCommand(main=self._closed))
+            self._supply.command(self._command)
+            self._lock.command(self._locked)
+            await asyncio.sleep(0.02)
+
+    def _measured(self) -> din.PhysicalValue:
+        return din.PhysicalValue.of(round(self._supply.read().voltage.value, 1), V)
+
+    def on_CableCheck(self, body):
+        self._closed = self._locked = True
+        return super().on_CableCheck(body)
+
+    def on_PreCharge(self, body):
+        self._command = SupplyCommand(on=True, voltage=float(body.ev_target_voltage), current=2.0)
+        response = super().on_PreCharge(body)
+        response.evse_present_voltage = self._measured()
+        return response
+
+    def on_CurrentDemand(self, body):
+        self._command = SupplyCommand(
+            on=True, voltage=float(body.ev_target_voltage), current=float(body.ev_target_current))
+        response = super().on_CurrentDemand(body)
+        response.evse_present_voltage = self._measured()
+        response.evse_present_current = din.PhysicalValue.of(
+            round(self._supply.read().current.value, 1), A)
+        return response
+
+    def on_PowerDeliveryStop(self, body):
+        self._command, self._closed = SUPPLY_OFF, False
+        return super().on_PowerDeliveryStop(body)
+
+    def on_WeldingDetection(self, body):
+        response = super().on_WeldingDetection(body)
+        response.evse_present_voltage = self._measured()
+        return response
+
+    def ended(self) -> None:
+        self._command, self._closed, self._locked = SUPPLY_OFF, False, False
+
+
+@pytest.fixture
+def powered_station():
+    return PoweredStation
+
+
+@pytest.fixture
+def station_on_sockets():
+    return StationServer

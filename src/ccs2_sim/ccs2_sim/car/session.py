@@ -339,7 +339,9 @@ class Session:
         self._wake.clear()
 
     def _enter(self, stage: str) -> None:
-        self._stage = stage
+        if stage != self._stage:
+            self._stage = stage
+            self._progress(stage, self._vehicle.state)
 
     def _received(self, now: float, message: v2gtp.Message) -> None:
         self._inbox.append((now, message))

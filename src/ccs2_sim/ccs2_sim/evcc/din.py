@@ -18,7 +18,7 @@ PRE_CHARGE_TOLERANCE = 20.0
 #: The car opens its contactors below this current, A.
 OPENING_CURRENT = 1.0
 #: A station that does not bring the current down within this time is left anyway, s.
-RAMP_PATIENCE = 3.0
+RAMP_PATIENCE = 6.0
 #: The inlet is regarded as discharged below this, V.
 SAFE_VOLTAGE = 60.0
 #: WeldingDetectionReq until the voltage is safe; the car goes on after as many.
