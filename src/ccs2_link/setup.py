@@ -10,7 +10,7 @@ setup(
     ],
     package_data={'ccs2_link': ['py.typed']},
     install_requires=['setuptools'],
-    extras_require={'test': ['pytest']},
+    extras_require={'test': ['pytest'], 'qca7000': ['gpiod==2.5.0', 'spidev==3.8']},
     zip_safe=True,
     maintainer='CCS2 authors',
     maintainer_email='ccs2@example.org',

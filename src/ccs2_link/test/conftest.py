@@ -159,3 +159,9 @@ def make_bench() -> Callable[..., Bench]:
         return bench
 
     return make
+
+
+@pytest.fixture
+def bench_of() -> Callable[..., Bench]:
+    """Return what makes a bench of any core: `bench_of(core, mac)`."""
+    return Bench

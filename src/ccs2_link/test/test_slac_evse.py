@@ -8,6 +8,9 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug import vendor
 from ccs2_link.homeplug.frame import encode
@@ -16,8 +19,6 @@ from ccs2_link.slac import runs, session
 from ccs2_link.slac.attenuation import Calibration
 from ccs2_link.slac.contract import DataLink, LinkState
 from ccs2_link.slac.evse import EvseConfig
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 CAR = bytes.fromhex('02c0ffee0001')
 STRANGER = bytes.fromhex('02bad0000001')

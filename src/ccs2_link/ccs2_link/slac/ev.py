@@ -330,7 +330,7 @@ class EvSlac(SlacCore):
         if not self._chosen:
             self._failed(now, 'no station reported an attenuation')
         elif means[self._chosen] > self._config.max_attenuation:
-            self._failed(now, f'nearest station is {means[self._chosen]:.0f} dB away')
+            self._failed(now, 'nearest station is too far away', f'{means[self._chosen]:.0f} dB')
         else:
             self._tries = 0
             if self._config.validate:
@@ -372,7 +372,7 @@ class EvSlac(SlacCore):
             if message.result == ValidateResult.SUCCESS and right:
                 self._validated(now)
             else:
-                self._failed(now, f'station counted {message.toggle_num} toggles')
+                self._failed(now, 'toggles were not confirmed', f'counted {message.toggle_num}')
             return True
         return False
 
@@ -438,20 +438,21 @@ class EvSlac(SlacCore):
         self._due = now + patience
         self._enter(Phase.JOINING, 'joins the network')
 
-    def _failed(self, now: float, reason: str) -> None:
+    def _failed(self, now: float, reason: str, detail: str = '') -> None:
         """Try again while the window for that is open, else wait for the pilot."""
+        message = f'{reason}: {detail}' if detail else reason
         self._failures += 1
         self._counters[f'matches failed, {reason}'] += 1
         if self._phase in _JOINED:
-            self._leave(now, reason)
+            self._leave(now, message)
             self._attempts, self._first_attempt = 0, now
         self._forget()
         late = now + TT_MATCHING_RATE > self._first_attempt + self._config.repetition
         if late and self._attempts >= C_CONN_MAX_MATCH:
-            self._enter(Phase.FAILED, reason)
+            self._enter(Phase.FAILED, message)
         else:
             self._due = now + TT_MATCHING_RATE
-            self._enter(Phase.RETRYING, f'{reason}; tries again')
+            self._enter(Phase.RETRYING, f'{message}; tries again')
 
     def _rest(self, now: float) -> None:
         self._forget()
