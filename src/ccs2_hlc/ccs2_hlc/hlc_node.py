@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ccs2_hlc import exi
 from ccs2_hlc import hlc_messages as convert
+from ccs2_hlc.exi.schemas import grammar
 from ccs2_hlc.session.command import ChargeCommand as Command
 from ccs2_hlc.session.din_responses import encode_evse_id
+from ccs2_hlc.session.engine import PAYLOAD_EXI
 from ccs2_hlc.session.protocols import PROTOCOLS
 from ccs2_hlc.session.secc import ENGINES, Outgoing, Received, Secc, Step
 from ccs2_hlc.session.station import (
@@ -150,6 +153,9 @@ class HlcNode(ManagedNode):
         except ValueError as error:
             raise ConfigureError(f'evse_id_din: {error}') from None
         self._protocols = tuple(PROTOCOLS[name] for name in names)
+        # A grammar is compiled when it is first used: better now than while a vehicle waits.
+        for namespace in (None, *(protocol.namespace for protocol in self._protocols)):
+            grammar(exi.schema_for(PAYLOAD_EXI, namespace))
         self._limits = OperatorLimits(
             maximum_current=self.value('maximum_current') or None,
             maximum_power=self.value('maximum_power') or None)

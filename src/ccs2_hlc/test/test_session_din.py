@@ -174,6 +174,16 @@ def test_the_car_waits_for_its_authorization():
     assert bench.ask(authentication()).evse_processing is P.FINISHED
 
 
+def test_the_time_for_the_authorization_ends_with_it():
+    bench = bring_to('AUTHENTICATION', automatic=False, authorization_timeout=10.0)
+    assert bench.ask(authentication()).evse_processing is P.ONGOING
+    bench.advance(9.0)
+    bench.secc.authorize('', 0.0, bench.now)
+    assert bench.ask(authentication()).evse_processing is P.FINISHED
+    bench.advance(10.0)
+    assert bench.ask(charge_parameters()).response_code is R.OK
+
+
 def test_a_grant_waits_for_the_next_session_and_serves_one():
     bench = Bench(automatic=False)
     assert bench.secc.authorize('', 30.0, bench.now) is None
@@ -292,6 +302,20 @@ def test_the_answer_to_the_stop_waits_until_the_current_is_gone():
     assert answer.response_code is R.OK
     assert 0.9 < bench.now - asked < 1.3
     assert abs(bench.power.current) < 1.0
+
+
+def test_the_answer_to_the_stop_waits_for_open_contactors_while_it_can():
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'contactors_open': False}
+    assert bench.ask(power_delivery(False), wait=1.0) is None
+    bench.safety_overrides = {}
+    bench.step()
+    assert bench.last.response_code == 'OK'
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'contactors_open': False}
+    asked = bench.now
+    assert bench.ask(power_delivery(False)).response_code is R.OK
+    assert 1.4 < bench.now - asked < 1.7
 
 
 def test_a_request_that_comes_before_the_answer_is_out_of_sequence():
@@ -539,6 +563,24 @@ def test_something_graver_replaces_a_failure_that_waits_to_be_told():
     assert not bench.command.pilot_oscillator
     answer = bench.ask(current_demand())
     assert answer.dc_evse_status.evse_status_code is S.EVSE_EMERGENCY_SHUTDOWN
+
+
+def test_losing_the_connection_does_not_soften_an_emergency():
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'emergency_stop': True}
+    bench.step()
+    bench.close()
+    assert bench.command.shutdown is Shutdown.EMERGENCY
+    assert bench.secc.session().stop_reason.name == 'EMERGENCY'
+
+
+def test_no_timer_outlives_the_wish_to_stop_the_session():
+    bench = bring_to('PRE_CHARGED')
+    bench.advance(19.0)
+    assert bench.ask(session_stop(), wait=1.2) is None
+    bench.pilot = PilotState.B
+    bench.step()
+    assert bench.last.response_code == 'OK'
 
 
 @pytest.mark.parametrize(('reason', 'stop_reason'), [

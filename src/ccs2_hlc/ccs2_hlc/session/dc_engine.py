@@ -61,11 +61,19 @@ class DcEngine(Engine):
         return Condition.READY if closed else Condition.NOT_READY
 
     def stop_power(self, snapshot: Snapshot) -> Wait:
-        """Take the current down, open the contactors; the answer waits for both."""
+        """Take the current down, open the contactors; the answer waits for both.
+
+        Contactors that are late do not fail it once the current is gone: that is for the safety
+        supervisor to judge.
+        """
         self.cancel(Trigger.POWER_DELIVERY_TIMEOUT)
         self.charge.stop()
-        return Wait(
-            _power_is_off, snapshot.now + self.timing.power_off, Trigger.POWER_NOT_STOPPED)
+        until = snapshot.now + self.timing.power_off
+
+        def is_off(later: Snapshot) -> bool:
+            return _current_is_gone(later) and (_is_open(later) or later.now >= until)
+
+        return Wait(is_off, until, Trigger.POWER_NOT_STOPPED)
 
     def check_welding(self, snapshot: Snapshot) -> Wait:
         """Measure with open contactors, once the vehicle is back in B."""
@@ -96,8 +104,10 @@ def _in_b(snapshot: Snapshot) -> bool:
     return snapshot.pilot is not None and snapshot.pilot.state is PilotState.B
 
 
-def _power_is_off(snapshot: Snapshot) -> bool:
-    power, safety = snapshot.power, snapshot.safety
-    return (
-        power is not None and power.current is not None and abs(power.current) < NO_CURRENT
-        and safety is not None and safety.contactors_open)
+def _current_is_gone(snapshot: Snapshot) -> bool:
+    power = snapshot.power
+    return power is not None and power.current is not None and abs(power.current) < NO_CURRENT
+
+
+def _is_open(snapshot: Snapshot) -> bool:
+    return snapshot.safety is not None and snapshot.safety.contactors_open
