@@ -49,6 +49,7 @@ class Bench:
             maximum_power=60_000.0, peak_current_ripple=1.0, current_regulation_tolerance=2.0)
         self.safety = Safety(contactors_closed=False, contactors_open=True, permitted=True)
         self.pilot = PilotState.B
+        self.bcb_toggles = 0
         self.isolation = IsolationState.VALID
         self.connection = Connection(state=LinkState.DOWN)
         self.sequence = 0
@@ -115,7 +116,7 @@ class Bench:
         for name, value in (
             ('power', replace(self.power, **self.power_overrides)),
             ('safety', replace(self.safety, **self.safety_overrides)),
-            ('pilot', Pilot(self.pilot)),
+            ('pilot', Pilot(self.pilot, self.bcb_toggles)),
             ('isolation', Isolation(self.isolation)),
         ):
             if name not in self.silent:

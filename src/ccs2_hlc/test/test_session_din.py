@@ -211,6 +211,14 @@ def test_a_grant_for_a_session_that_is_over_is_refused():
     assert bench.ask(authentication()).evse_processing is P.ONGOING
 
 
+def test_denying_takes_back_a_grant_that_waits():
+    bench = Bench(automatic=False)
+    bench.secc.authorize('', 30.0, bench.now)
+    bench.secc.deny('')
+    bring_to('AUTHENTICATION', bench)
+    assert bench.ask(authentication()).evse_processing is P.ONGOING
+
+
 def test_denying_wins_over_granting():
     bench = bring_to('AUTHENTICATION', automatic=False)
     bench.secc.authorize('', 0.0, bench.now)
@@ -452,10 +460,12 @@ def test_the_cable_check_of_another_session_does_not_count():
     bench.power_overrides = {'session_id': 'ff' * 8, 'cable_check': CableCheck.VALID}
     bench.step()
     for _ in range(3):
-        answer = bench.ask(cable_check())
-        assert answer.evse_processing is P.ONGOING
-        assert answer.dc_evse_status.evse_isolation_status is I.INVALID
+        assert bench.ask(cable_check()).evse_processing is P.ONGOING
         bench.advance(1.0)
+    bench = bring_to('PARAMETERS')
+    bench.power_overrides = {'session_id': 'ff' * 8, 'cable_check': CableCheck.VALID}
+    status = bench.ask(charge_parameters()).evse_charge_parameter.dc_evse_status
+    assert status.evse_isolation_status is I.INVALID
 
 
 def test_deadlines_are_announced():
@@ -499,6 +509,15 @@ def test_a_stop_is_announced_and_the_car_obeys():
     session = bench.secc.session()
     assert (session.stage.name, session.stop_reason.name, session.message) == (
         'FINISHED', 'STATION', 'grid')
+
+
+def test_a_stop_ends_with_its_session():
+    bench = bring_to('CHARGING')
+    bench.secc.stop(StopWish(Urgency.IMMEDIATE))
+    bench.step()
+    bench.close()
+    bench.pilot = PilotState.B
+    bring_to('CHARGING', bench)
 
 
 def test_a_stop_that_the_car_ignores_is_enforced():
@@ -631,6 +650,10 @@ def test_the_oscillator_comes_back_with_the_next_car_a_toggle_or_a_grant():
 
     bench = failed()
     bench.pilot = PilotState.A
+    bench.step()
+    assert bench.command.pilot_oscillator
+    bench = failed()
+    bench.bcb_toggles += 1
     bench.step()
     assert bench.command.pilot_oscillator
     bench = failed()
