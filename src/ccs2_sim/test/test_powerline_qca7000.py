@@ -5,6 +5,9 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ccs2_link.modem.qca7000_device import BAD_BLOCKS, Qca7000Device, Sync
 from ccs2_link.modem.qca7000_protocol import (
     BUFFER_SIZE,
@@ -15,9 +18,6 @@ from ccs2_link.modem.qca7000_protocol import (
     pack,
 )
 from ccs2_link.modem.spi import SpidevBus
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ccs2_sim.powerline.qca7000_model import Faults, Qca7000Model
 
 FRAME = b'\x02' * 12 + b'\x86\xdd' + bytes(100)
