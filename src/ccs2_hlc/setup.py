@@ -6,10 +6,11 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
-    package_data={f'{package_name}.exi': ['*.pyx', '*.pxd', '*.pyi']},
+    package_data={f'{package_name}.exi': ['*.pyx', '*.pxd', '*.pxi', '*.pyi']},
     # No cythonize() here: what it prints breaks colcon's reading of the metadata.
     ext_modules=[Extension(
-        'ccs2_hlc.exi.engine', ['ccs2_hlc/exi/engine.pyx'], extra_compile_args=['-O3'])],
+        'ccs2_hlc.exi.engine', ['ccs2_hlc/exi/engine.pyx'], extra_compile_args=['-O3'],
+        depends=[f'ccs2_hlc/exi/{part}' for part in ('bits.pxd', 'reading.pxi', 'writing.pxi')])],
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),

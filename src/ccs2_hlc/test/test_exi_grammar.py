@@ -53,6 +53,27 @@ def test_session_stop_is_as_long_as_measured():
         == '8098004051f200'
 
 
+@pytest.mark.parametrize(('schema', 'stream', 'meaning'), [
+    ('sap', '8000dbab9371d3234b71d1b981899189d191818991d26b9b3a232b30020000040040', {
+        'supportedAppProtocolReq': {'AppProtocol': [{
+            'ProtocolNamespace': 'urn:din:70121:2012:MsgDef', 'VersionNumberMajor': 2,
+            'VersionNumberMinor': 0, 'SchemaID': 1, 'Priority': 1}]}}),
+    ('iso2', '8098004051f200', {'V2G_Message': {
+        'Header': {'SessionID': '01'}, 'Body': {'SessionStopReq': {'ChargingSession': 'Pause'}}}}),
+    ('iso20-dc', '803404081958d96b04f9f50c4c5c2d3062810012006464003c02002400ca', {
+        'DC_ChargeLoopReq': {
+            'Header': {'SessionID': '1032B1B2D609F3EA', 'TimeStamp': 1785766596},
+            'MeterInfoRequested': False,
+            'EVPresentVoltage': {'Exponent': 0, 'Value': 400},
+            'Scheduled_DC_CLReqControlMode': {
+                'EVTargetCurrent': {'Exponent': 0, 'Value': 120},
+                'EVTargetVoltage': {'Exponent': 0, 'Value': 400}}}}),
+])
+def test_streams_mean_what_an_independent_codec_says(schema, stream, meaning):
+    assert exi.to_json(exi.decode(schema, bytes.fromhex(stream))) == meaning
+    assert exi.encode(exi.from_json(schema, meaning)).hex() == stream
+
+
 def sample(schema, cls, **fields):
     """Return a minimal valid object of a class, with some fields set."""
     sampler = sampling.Sampler(schema, random.Random(0), sampling.Amount.MINIMAL)

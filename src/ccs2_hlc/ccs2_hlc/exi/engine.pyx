@@ -51,8 +51,8 @@ cdef extern from 'structmember.h':
     int T_OBJECT_EX
 
 cdef enum:
-    MAX_DEPTH = 32        # the deepest message nests 12 elements
-    MAX_SLOTS = 64        # per class; the largest has 31
+    MAX_DEPTH = 32        # the deepest message nests 9 elements
+    MAX_SLOTS = 64        # per class; the largest has 24
     MAX_INTEGER_OCTETS = 64  # 448 bits; an X.509 serial number has at most 160
 
     END = 0
@@ -163,296 +163,8 @@ cdef int note(Reader *reader, Py_ssize_t start, str what, object value) except -
     return 0
 
 
-# Reading simple values
-
-cdef object read_big(Reader *reader):
-    """Read an Unsigned Integer of more than 64 bits."""
-    cdef object value = 0
-    cdef int i
-    cdef uint64_t octet
-    for i in range(MAX_INTEGER_OCTETS):
-        need(reader, 8)
-        octet = take(&reader.bits, 8)
-        value |= <object>(octet & 0x7F) << (7 * i)
-        if not octet & 0x80:
-            return value
-    fail_reading(reader, f'an integer has more than {MAX_INTEGER_OCTETS} octets')
-
-
-cdef uint64_t read_length(Reader *reader) except? 0xFFFFFFFFFFFFFFFF:
-    cdef uint64_t value = 0
-    cdef int outcome = take_unsigned(&reader.bits, &value)
-    if outcome < 0:
-        fail_reading(reader, 'the stream ends too early')
-    if outcome > 0 or value >> 48:
-        fail_reading(reader, 'a length is absurd')
-    return value
-
-
-cdef int check_length(Reader *reader, const Value *value, uint64_t length) except -1:
-    if length > <uint64_t>(available(&reader.bits) >> 3):
-        fail_reading(reader, f'length {length} exceeds the rest of the stream')
-    if reader.validate:
-        if value.bounded_above and length > value.high:
-            fail_reading(reader, f'length {length} exceeds {value.high}')
-        if length < <uint64_t>value.low:
-            fail_reading(reader, f'length {length} is below {value.low}')
-    return 0
-
-
-cdef int check_number(Reader *reader, const Value *value, object number) except -1:
-    if value.bounded_below and number < value.low or value.bounded_above and number > value.high:
-        fail_reading(reader, f'{number} is out of range')
-    return 0
-
-
-cdef object read_unsigned(Reader *reader, const Value *value):
-    cdef uint64_t number = 0
-    cdef int outcome = take_unsigned(&reader.bits, &number)
-    if outcome == 0:
-        if reader.validate and (
-                number < <uint64_t>value.low or value.bounded_above and number > value.high):
-            fail_reading(reader, f'{number} is out of range')
-        return PyLong_FromUnsignedLongLong(number)
-    big = read_big(reader)
-    if reader.validate:
-        check_number(reader, value, big)
-    return big
-
-
-cdef object read_signed(Reader *reader, const Value *value):
-    cdef uint64_t magnitude = 0
-    cdef int64_t number
-    cdef bint negative
-    need(reader, 1)
-    negative = take(&reader.bits, 1)
-    cdef int outcome = take_unsigned(&reader.bits, &magnitude)
-    if outcome == 0 and magnitude < <uint64_t>1 << 63:
-        number = -<int64_t>magnitude - 1 if negative else <int64_t>magnitude
-        if reader.validate and (
-                value.bounded_below and number < value.low
-                or value.bounded_above and number >= 0 and <uint64_t>number > value.high):
-            fail_reading(reader, f'{number} is out of range')
-        return PyLong_FromLongLong(number)
-    big = PyLong_FromUnsignedLongLong(magnitude) if outcome == 0 else read_big(reader)
-    if negative:
-        big = -big - 1
-    if reader.validate:
-        check_number(reader, value, big)
-    return big
-
-
-cdef object read_characters(Reader *reader, Py_ssize_t length):
-    """Read ``length`` code points; the caller has checked that as many octets are left."""
-    cdef Py_ssize_t start = reader.bits.position
-    cdef Py_ssize_t i
-    cdef uint64_t point = 0
-    cdef uint8_t high = 0
-    cdef uint8_t *octets
-    cdef Py_UCS4 *points
-    if length == 0:
-        return ''
-    text = PyUnicode_New(length, 127)
-    octets = <uint8_t *>PyUnicode_DATA(text)
-    take_octets(&reader.bits, octets, length)
-    for i in range(length):
-        high |= octets[i]
-    if not high & 0x80:
-        return text
-    reader.bits.position = start
-    points = <Py_UCS4 *>PyMem_Calloc(length, sizeof(Py_UCS4))
-    if points == NULL:
-        raise MemoryError
-    try:
-        for i in range(length):
-            if take_unsigned(&reader.bits, &point) < 0:
-                fail_reading(reader, 'the stream ends too early')
-            if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
-                fail_reading(reader, f'{point:#x} is no character')
-            points[i] = <Py_UCS4>point
-        return PyUnicode_FromKindAndData(4, points, length)
-    finally:
-        PyMem_Free(points)
-
-
-cdef object read_hit(Reader *reader, list partition):
-    """Read the index of a string-table hit."""
-    cdef int bits
-    cdef uint64_t index
-    if not partition:
-        fail_reading(reader, 'a string-table hit in an empty table')
-    bits = (len(partition) - 1).bit_length()
-    need(reader, bits)
-    index = take(&reader.bits, bits)
-    if index >= <uint64_t>len(partition):
-        fail_reading(reader, f'no string {index} in the table')
-    return partition[index]
-
-
-cdef object read_string(Reader *reader, const Value *value, int qname):
-    cdef uint64_t length = read_length(reader)
-    cdef dict strings
-    if length < 2:
-        if reader.strings == NULL:
-            fail_reading(reader, 'a string-table hit, which no charging protocol writes')
-        strings = <dict>reader.strings
-        text = read_hit(reader, strings.get(qname if length == 0 else None, []))
-    else:
-        check_length(reader, value, length - 2)
-        text = read_characters(reader, length - 2)
-        if reader.strings != NULL and length > 2:
-            strings = <dict>reader.strings
-            strings.setdefault(qname, []).append(text)
-            strings.setdefault(None, []).append(text)
-    if reader.validate and value.pattern != NULL \
-            and (<object>value.pattern).fullmatch(text) is None:
-        fail_reading(reader, f'{text!r} is not of the required form')
-    return text
-
-
-cdef object read_binary(Reader *reader, const Value *value):
-    cdef uint64_t length = read_length(reader)
-    check_length(reader, value, length)
-    data = PyBytes_FromStringAndSize(NULL, length)
-    take_octets(&reader.bits, <uint8_t *>PyBytes_AS_STRING(data), length)
-    return data
-
-
-cdef object read_value(Reader *reader, const Value *value, int qname):
-    cdef uint64_t raw
-    cdef int form = value.form
-    if form <= NBIT:
-        need(reader, value.bits)
-        raw = take(&reader.bits, value.bits)
-        if form == NBIT:
-            if reader.validate and raw > value.high - <uint64_t>value.low:
-                fail_reading(reader, f'{value.low + <int64_t>raw} is out of range')
-            return PyLong_FromLongLong(value.low + <int64_t>raw)
-        if form == BOOLEAN:
-            return raw != 0
-        if raw >= <uint64_t>value.count:
-            fail_reading(reader, f'no enumeration value {raw} of {value.count}')
-        return <object>PyTuple_GET_ITEM(<tuple>value.members, raw)
-    if form == UNSIGNED:
-        return read_unsigned(reader, value)
-    if form == SIGNED:
-        return read_signed(reader, value)
-    if form == STRING:
-        return read_string(reader, value, qname)
-    return read_binary(reader, value)
-
-
-# Writing simple values
-
-cdef int write_number(Writer *writer, const Value *value, object number) except -1:
-    cdef int overflow = 0
-    cdef long long small
-    cdef uint64_t magnitude
-    if not PyLong_Check(number) or number is True or number is False:
-        fail_writing(writer, f'{number!r} is not an integer')
-    small = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow:
-        return write_big(writer, value, number)
-    if value.form == NBIT:
-        # What the bits cannot hold is never written; what they can is a matter of validation.
-        magnitude = <uint64_t>small - <uint64_t>value.low
-        if small < value.low or magnitude >> value.bits \
-                or writer.validate and magnitude > value.high - <uint64_t>value.low:
-            fail_writing(writer, f'{number} is out of range')
-        put(&writer.bits, magnitude, value.bits)
-        return 0
-    if small < 0 and value.form == UNSIGNED or writer.validate and (
-            value.bounded_below and small < value.low
-            or value.bounded_above and small >= 0 and <uint64_t>small > value.high):
-        fail_writing(writer, f'{number} is out of range')
-    magnitude = <uint64_t>small if small >= 0 else ~<uint64_t>small
-    if value.form == SIGNED:
-        put(&writer.bits, small < 0, 1)
-    put_unsigned(&writer.bits, magnitude)
-    return 0
-
-
-cdef int write_big(Writer *writer, const Value *value, object number) except -1:
-    """Write an integer of more than 63 bits."""
-    if value.form == NBIT or value.form == UNSIGNED and number < 0 or writer.validate and (
-            value.bounded_below and number < value.low
-            or value.bounded_above and number > value.high):
-        fail_writing(writer, f'{number} is out of range')
-    magnitude = number if number >= 0 else -number - 1
-    if magnitude.bit_length() > 7 * MAX_INTEGER_OCTETS:
-        fail_writing(writer, f'an integer has more than {MAX_INTEGER_OCTETS} octets')
-    if value.form == SIGNED:
-        put(&writer.bits, number < 0, 1)
-    room(writer, MAX_INTEGER_OCTETS)
-    while magnitude > 0x7F:
-        put(&writer.bits, <uint64_t>(magnitude & 0x7F) | 0x80, 8)
-        magnitude >>= 7
-    put(&writer.bits, magnitude, 8)
-    return 0
-
-
-cdef int check_writable(Writer *writer, const Value *value, Py_ssize_t length) except -1:
-    if writer.validate:
-        if value.bounded_above and <uint64_t>length > value.high:
-            fail_writing(writer, f'length {length} exceeds {value.high}')
-        if length < value.low:
-            fail_writing(writer, f'length {length} is below {value.low}')
-    return 0
-
-
-cdef int write_string(Writer *writer, const Value *value, object text) except -1:
-    cdef Py_ssize_t length, i
-    cdef Py_UCS4 point
-    if not PyUnicode_Check(text):
-        fail_writing(writer, f'{text!r} is not a string')
-    PyUnicode_READY(text)
-    length = PyUnicode_GET_LENGTH(text)
-    check_writable(writer, value, length)
-    if writer.validate and value.pattern != NULL \
-            and (<object>value.pattern).fullmatch(text) is None:
-        fail_writing(writer, f'{text!r} is not of the required form')
-    if PyUnicode_IS_ASCII(text):
-        room(writer, length + 10)
-        put_unsigned(&writer.bits, length + 2)
-        put_octets(&writer.bits, <const uint8_t *>PyUnicode_DATA(text), length)
-        return 0
-    room(writer, 3 * length + 10)
-    put_unsigned(&writer.bits, length + 2)
-    for i in range(length):
-        point = PyUnicode_READ_CHAR(text, i)
-        if 0xD800 <= point <= 0xDFFF:
-            fail_writing(writer, f'{<uint64_t>point:#x} is no character')
-        put_unsigned(&writer.bits, point)
-    return 0
-
-
-cdef int write_value(Writer *writer, const Value *value, object item) except -1:
-    cdef Py_ssize_t length, i
-    room(writer, 12)
-    if value.form == BOOLEAN:
-        if item is not True and item is not False:
-            fail_writing(writer, f'{item!r} is not a boolean')
-        put(&writer.bits, item is True, 1)
-    elif value.form == ENUMERATION:
-        for i in range(value.count):
-            if PyTuple_GET_ITEM(<tuple>value.members, i) == <PyObject *>item:
-                put(&writer.bits, i, value.bits)
-                return 0
-        fail_writing(
-            writer, f'{item!r} is not of {type((<tuple>value.members)[0]).__name__}')
-    elif value.form == STRING:
-        write_string(writer, value, item)
-    elif value.form == BINARY:
-        if not PyBytes_Check(item):
-            fail_writing(writer, f'{item!r} is not bytes')
-        length = PyBytes_GET_SIZE(item)
-        check_writable(writer, value, length)
-        room(writer, length + 10)
-        put_unsigned(&writer.bits, length)
-        put_octets(&writer.bits, <const uint8_t *>PyBytes_AS_STRING(item), length)
-    else:
-        write_number(writer, value, item)
-    return 0
+include 'reading.pxi'
+include 'writing.pxi'
 
 
 cdef inline int following(const Production *production, int taken) noexcept:
@@ -490,6 +202,7 @@ cdef class Grammar:
         self.load_values(tables.values)
         self.load_states(tables.states)
         self.load_types(tables.types)
+        self.check_references(len(tables.values), len(tables.states), len(tables.types))
         self.root_codes = {
             tables.types[root.type].cls: code
             for code, root in enumerate(self.document) if root.message}
@@ -588,6 +301,27 @@ cdef class Grammar:
                 made.offsets[j] = member.d_member.offset
                 made.lists[j] = spec.lists[j]
             filled += made.slots
+        return 0
+
+    cdef int check_references(self, int values, int states, int types) except -1:
+        """Raise ``ValueError`` if an index leads out of the tables, which are used unchecked."""
+        cdef int i, j, k
+        cdef const Production *each
+        for i in range(types):
+            if not self.types[i].opaque and not 0 <= self.types[i].start < states:
+                raise ValueError(f'type {i} has no first state')
+        for j in range(states):
+            for k in range(self.states[j].count):
+                each = &self.productions[self.states[j].first + k]
+                if each.kind == END or each.kind == REFUSED:
+                    continue
+                if each.type >= types or each.value >= values or each.slot < 0 \
+                        or each.type < 0 and each.value < 0 \
+                        or each.kind != ELEMENT and each.value < 0 \
+                        or not 0 <= each.next < states \
+                        or each.limit != 1 and not 0 <= each.again < states \
+                        or each.needed > 1 and not 0 <= each.more < states:
+                    raise ValueError(f'production {k} of state {j} leads nowhere')
         return 0
 
     # Reading

@@ -27,12 +27,15 @@ from ...declare import (
     required_attribute,
 )
 from .. import xmldsig
-from .types import (
+from .types import (  # noqa: F401 - some are for users of this module only
     COMMON_TYPES,
     Description,
+    DisplayParameters,
+    EVSENotification,
     EVSEStatus,
     Identifier,
     ListOfRootCertificateIDs,
+    MessageHeader,
     MeterInfo,
     Name,
     NumericID,
@@ -40,22 +43,11 @@ from .types import (
     Processing,
     RationalNumber,
     Receipt,
+    ResponseCode,
     SessionID,
     V2GMessage,
     V2GRequest,
     V2GResponse,
-)
-from .types import (
-    DisplayParameters as DisplayParameters,
-)
-from .types import (
-    EVSENotification as EVSENotification,
-)
-from .types import (
-    MessageHeader as MessageHeader,
-)
-from .types import (
-    ResponseCode as ResponseCode,
 )
 
 COMMON_MESSAGES = Namespace('urn:iso:std:iso:15118:-20:CommonMessages', qualified_attributes=True)

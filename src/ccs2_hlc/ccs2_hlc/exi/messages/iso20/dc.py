@@ -8,7 +8,7 @@ from ...declare import (
     optional,
 )
 from .. import xmldsig
-from .types import (
+from .types import (  # noqa: F401 - some are for users of this module only
     COMMON_TYPES,
     ChargeLoopReq,
     ChargeLoopRes,
@@ -16,37 +16,23 @@ from .types import (
     ChargeParameterDiscoveryRes,
     CLReqControlMode,
     CLResControlMode,
+    DisplayParameters,
     DynamicCLReqControlMode,
     DynamicCLResControlMode,
+    EVSENotification,
+    EVSEStatus,
+    MessageHeader,
+    MeterInfo,
     PercentValue,
     Processing,
     RationalNumber,
+    Receipt,
+    ResponseCode,
     ScheduledCLReqControlMode,
     ScheduledCLResControlMode,
     V2GMessage,
     V2GRequest,
     V2GResponse,
-)
-from .types import (
-    DisplayParameters as DisplayParameters,
-)
-from .types import (
-    EVSENotification as EVSENotification,
-)
-from .types import (
-    EVSEStatus as EVSEStatus,
-)
-from .types import (
-    MessageHeader as MessageHeader,
-)
-from .types import (
-    MeterInfo as MeterInfo,
-)
-from .types import (
-    Receipt as Receipt,
-)
-from .types import (
-    ResponseCode as ResponseCode,
 )
 
 DC = Namespace('urn:iso:std:iso:15118:-20:DC', qualified_attributes=True)

@@ -19,40 +19,26 @@ from ...declare import (
     optional,
 )
 from .. import xmldsig
-from .types import (
+from .types import (  # noqa: F401 - some are for users of this module only
     COMMON_TYPES,
     ChargeLoopReq,
     ChargeLoopRes,
     ChargeParameterDiscoveryReq,
     ChargeParameterDiscoveryRes,
+    DisplayParameters,
+    EVSENotification,
+    EVSEStatus,
     Identifier,
+    MessageHeader,
+    MeterInfo,
     NumericID,
     Processing,
     RationalNumber,
+    Receipt,
+    ResponseCode,
     V2GMessage,
     V2GRequest,
     V2GResponse,
-)
-from .types import (
-    DisplayParameters as DisplayParameters,
-)
-from .types import (
-    EVSENotification as EVSENotification,
-)
-from .types import (
-    EVSEStatus as EVSEStatus,
-)
-from .types import (
-    MessageHeader as MessageHeader,
-)
-from .types import (
-    MeterInfo as MeterInfo,
-)
-from .types import (
-    Receipt as Receipt,
-)
-from .types import (
-    ResponseCode as ResponseCode,
 )
 
 WPT = Namespace('urn:iso:std:iso:15118:-20:WPT', qualified_attributes=True)
