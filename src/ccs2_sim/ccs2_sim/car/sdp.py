@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccs2_link.transport.interface import link_address
-from ccs2_link.transport.sdp import MULTICAST_GROUP, PORT, SdpSecurity
+from ccs2_link.transport.sdp import PORT, SdpSecurity
 from ccs2_link.transport.v2gtp import HEADER, INVERSE_VERSION, VERSION, PayloadType, encode
 
+#: All nodes of the link: where a car sends its requests.
+MULTICAST_GROUP = 'ff02::1'
 #: A request that is not answered is repeated after this time, so many times at most.
 REPEAT = 0.25
 ATTEMPTS = 50

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
+from ccs2_link.modem.contract import ModemError
+from ccs2_link.slac.contract import LinkState
 from ccs2_link.transport import sdp as station_sdp
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.sdp import SdpSecurity
@@ -23,6 +25,7 @@ from ccs2_sim.evcc.engine import Engine
 from ccs2_sim.evcc.negotiation import Negotiation, Offer
 from ccs2_sim.evcc.outcome import Ended, ErrorCode, Outcome
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
+from ccs2_sim.powerline.car_link import CarLink
 
 #: Every protocol the car speaks, by the name it is asked for, the newest first.
 PROTOCOLS: Mapping[str, Offer] = {
@@ -30,9 +33,11 @@ PROTOCOLS: Mapping[str, Offer] = {
 }
 #: How long the station may take to offer digital communication after the plug is in, s.
 PILOT_PATIENCE = 30.0
+#: How long station and car may take to find each other by SLAC, s.
+MATCH_PATIENCE = 60.0
 #: Below this voltage the plug may be pulled, V; how long the car waits for it and for the lock, s.
 SAFE_VOLTAGE = 60.0
-UNPLUG_PATIENCE = 30.0
+UNPLUG_PATIENCE = 10.0
 #: How long a second connection may stay open before it counts as accepted, s.
 REFUSAL_PATIENCE = 2.0
 
@@ -52,6 +57,8 @@ class Visit:
     settings: CarSettings = field(default_factory=CarSettings)
     tls: ssl.SSLContext | None = None
     """Ask for TLS and use this."""
+    line: str = ''
+    """Socket of the car's modem on a virtual power line; '' = the interface is the link."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ class Session:
         self._inbox: list[tuple[float, v2gtp.Message]] = []
         self._lost = ''
         self._link: Link | None = None
+        self._modem: CarLink | None = None
         self._endpoint: sdp.Endpoint | None = None
         self._engine: Engine | None = None
         self._written: float | None = None
@@ -127,6 +135,7 @@ class Session:
         energy = 0.0
         try:
             try:
+                await self._open_modem()
                 outcome = await self._charge()
                 energy = self._vehicle.state.energy
             except Ended as ended:
@@ -135,6 +144,8 @@ class Session:
                 await self._leave()
             state = self._vehicle.state
         finally:
+            if self._modem is not None:
+                await self._modem.close()
             await self._vehicle.close()
         engine = self._engine
         return Result(
@@ -187,6 +198,7 @@ class Session:
 
     async def _charge(self) -> Outcome:
         await self._plug_in()
+        await self._match()
         self._enter('SDP')
         security = SdpSecurity.TLS if self._visit.tls is not None else SdpSecurity.NONE
         try:
@@ -220,6 +232,29 @@ class Session:
             lambda state: state.plugged and state.duty is not None
             and DIGITAL_DUTY[0] <= state.duty <= DIGITAL_DUTY[1],
             PILOT_PATIENCE, 'no 5 % duty at the pilot')
+
+    async def _open_modem(self) -> None:
+        """Start the car's modem, if it has one: it needs a moment before it can be used."""
+        if self._visit.line:
+            self._modem = CarLink(
+                self._visit.line, interface=self._visit.interface,
+                on_change=lambda status: self._wake.set(),
+                on_switch=lambda ready: self._vehicle.wish(Wish(load='C' if ready else 'B')),
+                on_failure=lambda error: self._connection_lost(f'modem: {error}'))
+            try:
+                await self._modem.open()
+            except ModemError as error:
+                raise Ended(ErrorCode.CONNECTION, str(error)) from None
+
+    async def _match(self) -> None:
+        """Find the station by SLAC, if the car has a modem."""
+        modem = self._modem
+        if modem is not None:
+            self._enter('SLAC')
+            modem.pilot('B', digital=True)
+            await self._until(
+                lambda state: modem.status.state is LinkState.MATCHED,
+                MATCH_PATIENCE, 'no station was found by SLAC')
 
     async def _run(self, engine: Engine) -> Outcome:
         """Run one engine to its end."""

@@ -12,7 +12,6 @@ from ccs2_sim.evcc.engine import END, Engine, Span, Step
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 
-PAYLOAD_TYPE = 0x8001
 #: Pre-charge is complete below this difference, V (IEC 61851-23 CC.5.2).
 PRE_CHARGE_TOLERANCE = 20.0
 #: The car opens its contactors below this current, A.
@@ -42,7 +41,7 @@ class DinEvcc(Engine):
     """One session."""
 
     first = 'SessionSetup'
-    loop = 'CurrentDemand'
+    only_schema = 'din'
     spans = (
         Span('V2G_EVCC_CommunicationSetup_Timeout', 'SessionSetup', COMMUNICATION_SETUP_TIMEOUT),
         Span('V2G_EVCC_ReadyToCharge_Timeout', 'PowerDelivery', READY_TO_CHARGE_TIMEOUT),
@@ -60,14 +59,6 @@ class DinEvcc(Engine):
         self.charging_since: float | None = None
         self.ramping_since: float | None = None
         self.welding_checks = 0
-
-    def schema(self, payload_type: int) -> str:
-        """Return the one schema of the protocol."""
-        return 'din'
-
-    def payload_type(self, message: Element) -> int:
-        """Return the one payload type of the protocol."""
-        return PAYLOAD_TYPE
 
     def wrap(self, body: Element) -> Element:
         """Put a body into a V2G_Message with the session's id."""

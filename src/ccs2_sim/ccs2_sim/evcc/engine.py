@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ccs2_hlc.exi.declare import Element
+from ccs2_link.transport.v2gtp import PayloadType
 from ccs2_sim.evcc.outcome import Ended, ErrorCode, Outcome
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
 
@@ -60,8 +61,8 @@ class Engine:
     steps: ClassVar[Mapping[str, Step[Any]]]
     first: ClassVar[str]
     spans: ClassVar[tuple[Span, ...]] = ()
-    #: Name of the charge loop's step, for those who count.
-    loop: ClassVar[str] = ''
+    #: EXI schema, where a protocol has one for all of its messages.
+    only_schema: ClassVar[str]
 
     def __init__(self, settings: CarSettings) -> None:
         self.settings = settings
@@ -89,11 +90,11 @@ class Engine:
 
     def schema(self, payload_type: int) -> str:
         """Return the EXI schema of messages of a V2GTP payload type."""
-        raise NotImplementedError
+        return self.only_schema
 
     def payload_type(self, message: Element) -> int:
         """Return the V2GTP payload type of a request."""
-        raise NotImplementedError
+        return PayloadType.SAP
 
     def wrap(self, body: Element) -> Element:
         """Put a request's body into its envelope."""

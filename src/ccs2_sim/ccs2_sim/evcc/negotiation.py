@@ -12,8 +12,6 @@ from ccs2_sim.evcc.engine import END, Engine, Step
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 
-PAYLOAD_TYPE = 0x8001
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -47,6 +45,7 @@ def _response(engine: Negotiation, body: sap.SupportedAppProtocolRes) -> str:
 class Negotiation(Engine):
     """One request and one response; :attr:`chosen` is the result."""
 
+    only_schema = 'sap'
     first = 'supportedAppProtocol'
     steps: ClassVar = {first: Step(first, _request, _response, sap.SupportedAppProtocolRes)}
 
@@ -55,14 +54,6 @@ class Negotiation(Engine):
         #: Protocols in the order of the car's preference, at most 20.
         self.offers = tuple(offers)
         self.chosen: Offer | None = None
-
-    def schema(self, payload_type: int) -> str:
-        """Return the one schema of the handshake."""
-        return 'sap'
-
-    def payload_type(self, message: Element) -> int:
-        """Return the one payload type of the handshake."""
-        return PAYLOAD_TYPE
 
     def wrap(self, body: Element) -> Element:
         """Return the message as it is: there is no envelope."""
