@@ -396,4 +396,6 @@ def bring_to(state, bench=None, **settings):
     }
     for name in STATES[1:STATES.index(state) + 1]:
         steps[name]()
+    engine = bench.secc._engine
+    assert (engine.state.name, engine.failure) == (state, None)
     return bench
