@@ -321,7 +321,6 @@ class AnySequence(RuleBasedStateMachine):
         self.connection = opened()
         self.delivered = self.answered = 0
         self.closed = False
-        self.stream = b''
 
     def take(self, outputs):
         for output in outputs:
@@ -354,7 +353,11 @@ class AnySequence(RuleBasedStateMachine):
             response = Response(sequence, kind, receive_timeout=wait)
         else:
             response = send(sequence, action=kind, receive_timeout=wait, close_delay=delay)
-        self.take(self.connection.respond(self.now, response))
+        refused = self.connection.ignored_responses
+        outputs = self.connection.respond(self.now, response)
+        if kind is Action.IGNORE and self.connection.ignored_responses == refused:
+            self.answered += 1
+        self.take(outputs)
 
     @rule(seconds=st.floats(0, 30))
     def time_passes(self, seconds):

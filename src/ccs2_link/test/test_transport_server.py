@@ -280,3 +280,11 @@ async def test_closing_ends_with_a_vehicle_connected():
     assert station.server.status.close_reason is CloseReason.SHUTDOWN
     assert await station.ends(reader) in (b'', 'reset')
     writer.close()
+
+
+async def test_a_peer_that_is_not_on_the_link_is_refused(make):
+    station = await make()
+    for host, scope in (('2001:db8::1', 0), ('fe80::1', 5), ('::ffff:127.0.0.1', 0), ('', 0)):
+        assert station.server.accept(None, SdpSecurity.NONE, host, 40000, scope) is None
+    assert station.server.status.rejected_connections == 4
+    assert station.server.status.connection_id == 0

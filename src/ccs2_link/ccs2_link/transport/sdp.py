@@ -18,8 +18,6 @@ from ccs2_link.transport.v2gtp import HEADER, INVERSE_VERSION, VERSION, PayloadT
 
 #: UDP port of SDP on every interface of the standard.
 PORT = 15118
-#: All nodes of the link, where vehicles send their requests.
-MULTICAST_GROUP = 'ff02::1'
 REQUEST_LENGTH = HEADER.size + 2
 _REQUEST_HEADER = HEADER.pack(VERSION, INVERSE_VERSION, PayloadType.SDP_REQUEST, 2)
 _TCP = 0x00

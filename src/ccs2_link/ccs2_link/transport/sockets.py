@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ccs2_link.transport import sdp
 from ccs2_link.transport.interface import LinkAddress
 
 #: Ports that a station may listen on: IANA's dynamic range (ISO 15118-2 clause 7.7.3).
@@ -46,6 +45,8 @@ def _bound(kind: socket.SocketKind, where: LinkAddress, host: str, port: int) ->
 class SdpSocket:
     """Answers SDP datagrams on one interface, one at a time, without a queue of its own.
 
+    Vehicles send to ff02::1, the group that every IPv6 host is in on every interface: there is
+    nothing to join, and on a loopback interface without multicast ::1 reaches the same socket.
     `respond` gets each datagram whose sender is on the link, and returns the answer or None;
     `reject` is called for every other one.
     """
@@ -61,22 +62,8 @@ class SdpSocket:
             self._socket = _bound(socket.SOCK_DGRAM, where, '::', port)
         except OSError as error:
             raise SocketError(f'UDP port {port} on {where.interface}: {error}') from None
-        try:
-            self._join()
-        except OSError as error:
-            # Loopback interfaces without a multicast route: ::1 itself still works there.
-            if where.address.is_link_local:
-                self._socket.close()
-                raise SocketError(
-                    f'cannot join {sdp.MULTICAST_GROUP} on {where.interface}: {error}') from None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
-
-    def _join(self) -> None:
-        group = socket.inet_pton(socket.AF_INET6, sdp.MULTICAST_GROUP)
-        self._socket.setsockopt(
-            socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
-            group + struct.pack('@I', self._where.index))
 
     def _readable(self) -> None:
         try:
