@@ -390,6 +390,19 @@ def test_the_station_can_end_a_session_in_every_state(state, event):
         ends_in_failure(bench, answer, R.FAILED)
 
 
+def test_the_fault_behind_a_failure_is_told():
+    bench = bring_to('CHARGING')
+    bench.secc.stop(StopWish(Urgency.NORMAL, 'operator'))
+    bench.step()
+    bench.safety_overrides = {
+        'faults': fault(404, Severity.ERROR, 'other')
+        + fault(201, Severity.EMERGENCY, 'contactor K1 welded')}
+    bench.step()
+    answer = bench.ask(current_demand())
+    assert answer.dc_evse_status.evse_status_code is S.EVSE_EMERGENCY_SHUTDOWN
+    assert bench.secc.session().message.endswith(': contactor K1 welded')
+
+
 def test_a_warning_does_not_end_a_session():
     bench = bring_to('CHARGING')
     bench.power_overrides = {'faults': fault(408, Severity.WARNING)}

@@ -356,7 +356,8 @@ class Engine(ABC):
                 raise
 
     def _accept(self, request: Any, answer: Answer, snapshot: Snapshot) -> Reply:
-        code, message = self._build(request, answer.trigger, answer.condition, snapshot)
+        condition = Condition.SHUTDOWN if self.stopping else answer.condition
+        code, message = self._build(request, answer.trigger, condition, snapshot)
         if type(request) is self.SESSION_STOP:
             self._end()
             self._oscillator_off(snapshot.now + self.timing.oscillator_retain)
@@ -403,10 +404,6 @@ class Engine(ABC):
         self, request: Any, trigger: Trigger, condition: Condition, snapshot: Snapshot,
     ) -> tuple[str, Any]:
         """Return response code and message."""
-        if self.failure is not None:
-            condition = CAUSES[self.failure].condition
-        elif self.stopping:
-            condition = Condition.SHUTDOWN
         code = self.CODES[trigger]
         case = Case(self, request, code, condition, snapshot)
         message = self.wrap(self.BUILDERS[type(request)](case))

@@ -330,6 +330,10 @@ class Secc:
         self._open = connection
         self._opened_at = now
         self._engine = self._failure = self._stop = None
+        pilot = self.fresh(Pilot, now)
+        if pilot is not None and pilot.state is PilotState.A:
+            # Who connects is plugged in: the pilot's news of it, on another topic, are late.
+            del self._seen[Pilot]
         if self._setup_until is None:
             self._setup_until = now + self.station.timing.communication_setup
 
