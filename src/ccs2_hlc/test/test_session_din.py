@@ -347,6 +347,18 @@ def test_welding_detection_waits_for_the_pilot():
     assert bench.last.response_code == 'OK'
 
 
+def test_an_answer_that_has_waited_still_fails_for_want_of_a_measurement():
+    bench = bring_to('STOPPED')
+    bench.pilot = PilotState.C
+    bench.step()
+    assert bench.ask(welding_detection(), wait=0.5) is None
+    bench.power_overrides = {'voltage': None}
+    bench.pilot = PilotState.B
+    bench.step()
+    assert (bench.last.action, bench.last.response_code) == (Action.SEND_THEN_CLOSE, 'FAILED')
+    assert bench.last.sequence == bench.sequence
+
+
 # Timers.
 
 def test_the_sequence_time_ends_a_silent_session():
@@ -556,6 +568,22 @@ def test_an_unplugged_car_is_closed_at_once():
     bench.step()
     assert (bench.last.action, bench.last.data) == (Action.CLOSE, b'')
     assert (bench.command.mode, bench.command.shutdown) == (Mode.OFF, Shutdown.EMERGENCY)
+    assert bench.secc.session().faults[0].code == 103
+
+
+def test_news_of_the_plug_that_come_later_than_the_connection_end_nothing():
+    bench = Bench()
+    bench.pilot = PilotState.A
+    bench.step()
+    bench.open()
+    bench.keep(bench.secc.tick(bench.now))
+    bench.negotiate()
+    bench.pilot = PilotState.B
+    bench.step()
+    assert bench.ask(setup()).response_code is R.OK_NEW_SESSION_ESTABLISHED
+    # From here on, A is an unplugged car.
+    bench.pilot = PilotState.A
+    bench.step()
     assert bench.secc.session().faults[0].code == 103
 
 

@@ -249,8 +249,9 @@ class Engine(ABC):
             if pending is None:
                 return None
             if pending.wait.ready(snapshot):
+                reply = self._accept(pending.request, pending.answer, snapshot)
                 self._pending = None
-                return self._accept(pending.request, pending.answer, snapshot)
+                return reply
             if snapshot.now >= pending.wait.until:
                 raise Refused(pending.wait.late)
             return None
