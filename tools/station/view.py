@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ccs2_interfaces.msg import ChargingSession, ControlPilot, SafetyStatus, V2GTrace
+from ccs2_interfaces.msg import ChargingSession, ControlPilot, Link, SafetyStatus, V2GTrace
 from station.record import JOULES_PER_KWH
 
 NOT_KNOWN = '–'
@@ -58,12 +58,19 @@ class View:
     remaining: float = math.nan
     """s to the end, as the car says."""
     protocol: str = NOT_KNOWN
+    slac: str = ''
+    """How far station and car have come to find each other; '' when that is not going on."""
     faults: tuple[str, ...] = ()
     messages: deque[str] = field(default_factory=lambda: deque(maxlen=MESSAGES))
 
     def __call__(self, topic: str, message: Any) -> None:
         """Take one message."""
         match topic:
+            case 'link':
+                slac = message.message if message.state == Link.STATE_MATCHING else ''
+                if slac and slac != self.slac:
+                    self.messages.append(f'SLAC: {slac}')
+                self.slac = slac
             case 'session':
                 self.stage = STAGES.get(message.stage, NOT_KNOWN)
                 self.protocol = PROTOCOLS.get(message.protocol, NOT_KNOWN)
@@ -83,6 +90,11 @@ class View:
                 self.remaining = message.remaining_time
             case 'v2g/trace':
                 self.messages.append(message_line(message))
+
+    @property
+    def doing(self) -> str:
+        """What is going on: SLAC, or the stage of the session."""
+        return 'SLAC' if self.slac else self.stage
 
     @property
     def progress(self) -> float:
@@ -130,7 +142,7 @@ def panel(view: View, title: str) -> RenderableType:
     values = Table.grid(padding=(0, 3), expand=True)
     for _ in range(4):
         values.add_column()
-    values.add_row('stage', Text(view.stage, 'bold'), 'protocol', view.protocol)
+    values.add_row('stage', Text(view.doing, 'bold'), 'protocol', view.protocol)
     values.add_row('voltage', Text(number(view.voltage, 'V'), 'bold cyan'),
                    'current', Text(number(view.current, 'A'), 'bold cyan'))
     values.add_row('power', Text(number(view.power / 1000, 'kW'), 'bold cyan'),
@@ -151,6 +163,7 @@ def panel(view: View, title: str) -> RenderableType:
 def plain(view: View) -> str:
     """Return one line."""
     soc = number(100 * view.state_of_charge, '%')
-    return (f'{view.stage:<13} {number(view.voltage, "V"):>9} {number(view.current, "A"):>9} '
+    return (f'{view.doing:<13} {number(view.voltage, "V"):>9} {number(view.current, "A"):>9} '
             f'{number(view.power / 1000, "kW"):>9}  SoC {soc:>7}  left {minutes(view.remaining):>6}'
-            f'  pilot {view.pilot}  contactors {view.contactors.lower()}')
+            f'  pilot {view.pilot}  contactors {view.contactors.lower()}'
+            f'{"  " if view.slac else ""}{view.slac}')

@@ -21,6 +21,7 @@ from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.outcome import ErrorCode, Outcome
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
 from ccs2_sim.plant.client import PlantError
+from ccs2_sim.powerline.spi import line_socket
 
 #: Names of the protocols by the action's constants.
 PROTOCOLS = {
@@ -41,6 +42,8 @@ class CarNode(ManagedNode):
         settings = CarSettings()
         self.parameter('plant_socket', '', "the plant's Unix socket; empty: its own default")
         self.parameter('interface', 'lo', 'network interface to the station')
+        self.parameter('power_line', False,
+                       'find the station by SLAC on the virtual power line (CCS2_POWER_LINE)')
         self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one',
                        minimum=1, maximum=65535)
         self.parameter('protocol', 'any', 'protocol to offer: any or din')
@@ -156,6 +159,7 @@ class CarNode(ManagedNode):
         name = PROTOCOLS.get(goal.protocol, str(goal.protocol))
         visit = with_protocol(Visit(
             interface=self.value('interface'), sdp_port=self.value('sdp_port'),
+            line=line_socket('car') if self.value('power_line') else '',
             state_of_charge=self._ratio(goal.state_of_charge, 'state_of_charge'),
             misbehaviour=goal.misbehaviour or self.value('misbehaviour'),
             settings=CarSettings(

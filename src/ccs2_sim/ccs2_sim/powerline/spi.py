@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ccs2_link.homeplug.frame import LOCAL_MODEM, encode
 from ccs2_link.homeplug.vendor import VsRsDevReq
@@ -25,6 +27,7 @@ from ccs2_link.plc_link_drivers import (
 )
 from ccs2_sim.powerline.qca7000_model import Qca7000Model
 
+ENVIRONMENT = 'CCS2_POWER_LINE'
 CONNECT_PERIOD = 0.1
 _MAX_FRAME = 1518
 _SPEED = 8_000_000
@@ -131,11 +134,21 @@ def make_modem(
         poll_period=_POLL_PERIOD, make_interrupt=lambda: spi)
 
 
+def line_socket(modem: str) -> str:
+    """Return the socket of a modem on the line whose directory CCS2_POWER_LINE names.
+
+    Raise ValueError if that is not set.
+    """
+    directory = os.environ.get(ENVIRONMENT)
+    if not directory:
+        raise ValueError(f'{ENVIRONMENT} does not name the directory of a power line')
+    return str(Path(directory, modem))
+
+
 def _from_values(value: Values) -> Modem:
-    if not value('line'):
-        raise ValueError("parameter 'line' is not set")
     mac = host_mac(value)
-    return make_modem(value('line'), mac, value('interface'), host_tap(value, mac))
+    path = value('line') or line_socket('station')
+    return make_modem(path, mac, value('interface'), host_tap(value, mac))
 
 
 DRIVER = Driver(
