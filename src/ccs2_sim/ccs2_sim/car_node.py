@@ -19,7 +19,7 @@ from ccs2_sim.car.session import Result, Session, Visit, offers, with_protocol
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.outcome import ErrorCode, Outcome
-from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
+from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
 from ccs2_sim.plant.client import PlantError
 from ccs2_sim.powerline.spi import line_socket
 
@@ -31,6 +31,8 @@ PROTOCOLS = {
 FEEDBACK_PERIOD = 0.2
 #: How long a session that is broken off may take to unplug, s.
 LEAVE_PATIENCE = 1.0
+#: How long a plug that a dead car has left may take to come out, s.
+UNPLUG_PATIENCE = 3.0
 EVCC_ID_LENGTH = 6
 
 
@@ -84,10 +86,33 @@ class CarNode(ManagedNode):
             raise ConfigureError(str(error)) from None
 
     async def activate(self) -> None:
-        """Charge by itself if told so."""
+        """Clear the connector, then charge by itself if told so."""
+        await self._clear_connector()
         if self.value('autostart'):
             self._starter = self.loop.create_task(self._start())
             self._starter.add_done_callback(self._started)
+
+    async def _clear_connector(self) -> None:
+        """Unplug the car of an earlier process that died at the connector."""
+        vehicle = PlantVehicle(self.value('plant_socket'))
+        unplugged = asyncio.Event()
+
+        def changed() -> None:
+            if vehicle.state.plugged:
+                vehicle.wish(Wish(plugged=False))
+            else:
+                unplugged.set()
+
+        try:
+            await vehicle.open(changed)
+            async with asyncio.timeout(UNPLUG_PATIENCE):
+                await unplugged.wait()
+        except PlantError as error:
+            raise ConfigureError(str(error)) from None
+        except TimeoutError:
+            raise ConfigureError('a plug is stuck in the connector') from None
+        finally:
+            await vehicle.close()
 
     async def deactivate(self) -> None:
         """Break off the session: contactors open, unplugged if the station lets it."""
