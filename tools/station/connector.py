@@ -109,6 +109,12 @@ class Connector:
         status = self.diagnostics.get('lifecycle_manager: station')
         return status is not None and status.level == b'\x00'
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether the station sees no car at the connector."""
+        pilot = self.latest.get('control_pilot')
+        return pilot is not None and pilot.state == ControlPilot.STATE_A
+
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until all nodes are active; raise :class:`StationError` with the reason if not."""
         self.diagnostics.pop('lifecycle_manager: station', None)
@@ -122,6 +128,8 @@ class Connector:
 
     def charge(self, seconds: float = 10.0, **goal: Any) -> Any:
         """Let the car charge; return the future of its result (``.done()``, ``.result()``)."""
+        # The station has to have seen the last car leave.
+        self.wait(lambda: self.empty, seconds, 'an empty connector')
         request = Charge.Goal(**goal)
         sent = self._charge.send_goal_async(request, feedback_callback=self._on_feedback)
         self.wait(sent.done, seconds, 'the car takes the goal')
