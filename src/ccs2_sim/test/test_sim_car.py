@@ -262,9 +262,8 @@ async def check_pre_charge_current(server, station, result, vehicle):
 
 
 async def check_car_error(server, station, result, vehicle):
-    codes = [body.dc_ev_status.ev_error_code for body in bodies(station, din.CurrentDemandReq)]
-    assert codes[4] is din.DCEVErrorCode.NO_ERROR
-    assert codes[5] is din.DCEVErrorCode.FAILED_EV_RESS_MALFUNCTION
+    codes = [body.dc_ev_status.ev_error_code for body in bodies(station, din.CableCheckReq)]
+    assert set(codes) == {din.DCEVErrorCode.FAILED_EV_RESS_MALFUNCTION}
 
 
 async def check_contract_payment(server, station, result, vehicle):

@@ -317,7 +317,8 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
         alter=_field('ev_target_current', din.Unit.A), option='ampere', value=50.0, unit='A'),
     Misbehaviour(
         'car_error', 'reports FAILED_EVRESSMalfunction',
-        'supply off, contactors open, session ended', alter=_car_error),
+        'FAILED, supply off, contactors open, session ended', step='CableCheck', after=0,
+        alter=_car_error),
     Misbehaviour(
         'contract_payment', 'selects payment by contract, which DIN 70121 does not have',
         'FAILED_PaymentSelectionInvalid', step='ServicePaymentSelection', after=0,

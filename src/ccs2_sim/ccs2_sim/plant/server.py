@@ -32,6 +32,9 @@ class PlantServer:
         self.path = Path(path)
         self._loop = asyncio.get_running_loop()
         self.core = PlantCore(self._loop.time(), rating)
+        #: Longest time between two ticks, s: when it is much more than :data:`TICK`, the machine
+        #: is too busy, and a station that misses measurements is right.
+        self.longest_pause = 0.0
         self._clients: dict[str, _Connection] = {}
         #: Runs the world while the plant is open; ends by itself only by an error.
         self.stepping: asyncio.Task[None] | None = None
@@ -87,7 +90,11 @@ class PlantServer:
                 if not isinstance(content[action], str) or not isinstance(argument, str):
                     raise CommandError('fault and argument have to be text')
                 change(self.core, content[action], argument)
-        return {'ok': True, 'state': self.core.state()}
+        return {'ok': True, 'state': self.state()}
+
+    def state(self) -> Object:
+        """Return everything there is to know, for people."""
+        return {**self.core.state(), 'longest_pause': self.longest_pause}
 
     async def _clear_stale(self) -> None:
         try:
@@ -99,9 +106,10 @@ class PlantServer:
             raise OSError(f'another plant listens on {self.path}')
 
     async def _step(self) -> None:
-        due = self._loop.time()
+        due = before = self._loop.time()
         while True:
             now = self._loop.time()
+            self.longest_pause, before = max(self.longest_pause, now - before), now
             for name, report in self.core.reports(now):
                 self._clients[name].send(report)
             due = max(due + TICK, now)
