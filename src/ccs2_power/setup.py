@@ -20,6 +20,10 @@ setup(
         'console_scripts': [
             'power = ccs2_power.power_node:main',
             'safety = ccs2_power.safety_node:main',
+            'check_driver = ccs2_power.check_driver:main',
+        ],
+        'ccs2_power.drivers': [
+            'can_supply = ccs2_power.can.supply:CanSupply',
         ],
     },
 )

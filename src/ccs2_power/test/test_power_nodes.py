@@ -35,8 +35,8 @@ def running(tmp_path_factory):
 @pytest.fixture
 def graph(running):
     """The graph without a vehicle and without faults."""
-    running.wait(running.everybody_hears_hlc)
     running.command(mode=0, session_id='', lock_connector=False)
+    running.wait(running.everybody_hears_hlc)
     running.unplug()
     running.wait(lambda: not running.codes())
     return running

@@ -1,0 +1,324 @@
+"""Module protocols on CAN: vectors, emulated modules, hostile frames, the driver on a real bus."""
+
+import asyncio
+import contextlib
+
+import can
+import pytest
+from can_modules import MODULES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccs2_power.can.group import ModuleGroup
+from ccs2_power.can.protocol import Frame, Quantity, Wish
+from ccs2_power.can.protocols import PROTOCOLS
+from ccs2_power.can.supply import CanSupply
+from ccs2_power.faults import Severity
+from ccs2_power.hal import SUPPLY_OFF, DriverError, SupplyCommand, SupplyDriver
+
+#: What modules say: protocol, identifier, data, address, values, on.
+SAID = [
+    ('maxwell', 0x02204000, '1300000000061A80', 1, {Quantity.VOLTAGE: 400.0}, None),
+    ('maxwell', 0x022041FF, '0301000000002710', 1, {Quantity.CURRENT: 10.0}, None),
+    ('infy', 0x0283F000, '43FA000040600000', 0,
+     {Quantity.VOLTAGE: 500.0, Quantity.CURRENT: 3.5}, None),
+    ('infy', 0x0284F000, '0000000000000000', 0, {}, True),
+    ('infy', 0x0284F000, '0000000000000100', 0, {}, False),
+    ('infy', 0x028AF000, '01F400C803E803E8', 0,
+     {Quantity.MAXIMUM_VOLTAGE: 500.0, Quantity.MINIMUM_VOLTAGE: 200.0,
+      Quantity.MAXIMUM_CURRENT: 100.0, Quantity.MAXIMUM_POWER: 10e3}, None),
+    ('infy_beg', 0x02A3F002, '1001000000061A80', 2, {Quantity.VOLTAGE: 400.0}, None),
+    ('infy_beg', 0x02A3F002, '10020000FFFFD8F0', 2, {Quantity.CURRENT: -10.0}, None),
+    ('winline', 0x06078018, '41F0000143C80000', 3, {Quantity.VOLTAGE: 400.0}, None),
+    ('winline', 0x06078018, '42F0004000400000', 3, {}, False),
+    ('dpm1000', 0x06078019, '41F0000743C80000', 3, {Quantity.CURRENT: 400.0}, None),
+    ('huawei', 0x0681407C, '0191000000650FA0', 1,
+     {Quantity.VOLTAGE: 400.0, Quantity.CURRENT: 10.1}, None),
+]
+#: What modules are told: protocol, address, wish, frames.
+TOLD = [
+    ('maxwell', 1, Wish(True, 400.0, 10.0), [
+        (0x02204000, '1002000000061A80'), (0x02204000, '1003000000002710'),
+        (0x02204000, '1004000000000000')]),
+    ('maxwell', 2, Wish(False, 0.0, 0.0), [
+        (0x02208000, '1004000000000001'), (0x02208000, '1002000000000000'),
+        (0x02208000, '1003000000000000')]),
+    ('infy', 0, Wish(True, 500.0, 3.5), [
+        (0x029C00F0, '0007A12000000DAC'), (0x029A00F0, '0000000000000000')]),
+    ('infy', 1, Wish(False, 0.0, 0.0), [
+        (0x029A01F0, '0100000000000000'), (0x029C01F0, '0000000000000000')]),
+    ('infy_beg', 2, Wish(True, 400.0, -10.0), [
+        (0x02A402F0, '21100000000000A1'), (0x02A402F0, '1001000000061A80'),
+        (0x02A402F0, '1002000000002710'), (0x02A402F0, '11100000000000A0')]),
+    ('winline', 3, Wish(True, 400.0, 10.0), [
+        (0x06081F80, '0300002143C80000'), (0x06081F80, '0300001B00002800'),
+        (0x06081F80, '0300003000000000')]),
+    ('winline', 3, Wish(False, 0.0, 0.0), [
+        (0x06081F80, '0300003000010000'), (0x06081F80, '0300002100000000'),
+        (0x06081F80, '0300001B00000000')]),
+    ('dpm1000', 3, Wish(True, 400.0, 50.0), [
+        (0x06081F81, '0300002143C80000'), (0x06081F81, '030000193F800000'),
+        (0x06081F81, '030000203F800000'), (0x06081F81, '030000223F000000'),
+        (0x06081F81, '0300003000000000')]),
+    ('huawei', 1, Wish(True, 400.0, 10.0, 2), [
+        (0x068180FC, '0100000000064000'), (0x068180FC, '010F000200002800'),
+        (0x068180FC, '0132000000000000')]),
+    ('huawei', 1, Wish(False, 0.0, 0.0), [
+        (0x068180FC, '0132000100000000'), (0x068181FC, '014A000100000000'),
+        (0x068180FC, '0100000000000000'), (0x068180FC, '010F000100000000')]),
+]
+
+
+@pytest.mark.parametrize(('name', 'identifier', 'data', 'address', 'values', 'on'), SAID)
+def test_what_modules_say(name, identifier, data, address, values, on):
+    told = PROTOCOLS[name].decode(Frame(identifier, bytes.fromhex(data)))
+    assert told.address == address
+    assert told.values == pytest.approx(values)
+    assert told.on is on
+
+
+@pytest.mark.parametrize(('name', 'address', 'wish', 'frames'), TOLD)
+def test_what_modules_are_told(name, address, wish, frames):
+    built = PROTOCOLS[name].commands(address, wish)
+    assert [(frame.identifier, frame.data.hex().upper()) for frame in built] == frames
+
+
+@pytest.mark.parametrize(('name', 'data', 'texts'), [
+    ('infy', '0000000000000001', ['output short circuit']),
+    ('infy', '0000000000082000', ['output over-voltage', 'input phase lost']),
+    ('winline', '42F0004088000001', ['fault', 'fan fault', 'output over-voltage']),
+])
+def test_alarms(name, data, texts):
+    identifier = {'infy': 0x0284F000, 'winline': 0x06078018}[name]
+    told = PROTOCOLS[name].decode(Frame(identifier, bytes.fromhex(data)))
+    assert [bit.text for bit in told.alarms] == texts
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+@pytest.mark.parametrize('length', [0, 1, 4, 7, 9, 64])
+def test_every_other_length_is_nobody_s(name, length):
+    for protocol, identifier, *_ in SAID:
+        if protocol == name:
+            assert PROTOCOLS[name].decode(Frame(identifier, bytes(length))) is None
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+@given(identifier=st.integers(0, 2**32), data=st.binary(max_size=9))
+def test_any_frame_is_decoded_or_nobody_s(name, identifier, data):
+    told = PROTOCOLS[name].decode(Frame(identifier, data))
+    if told is not None:
+        assert told.address in PROTOCOLS[name].addresses
+        assert all(value == value and abs(value) < 1e39 for value in told.values.values())
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_the_controller_s_own_frames_are_not_a_module_s(name):
+    protocol = PROTOCOLS[name]
+    address = protocol.addresses[1]
+    frames = protocol.commands(address, Wish(True, 400.0, 10.0)) + [
+        protocol.read(address, register) for register in protocol.queries]
+    assert [protocol.decode(frame) for frame in frames] == [None] * len(frames)
+
+
+class Wire:
+    """A group and emulated modules on a virtual clock."""
+
+    def __init__(self, name, count=2):
+        self.now = 10.0
+        first = PROTOCOLS[name].addresses[1]
+        self.modules = [MODULES[name](address) for address in range(first, first + count)]
+        self.group = ModuleGroup(PROTOCOLS[name], [module.address for module in self.modules])
+
+    def run(self, command=None, cycles=5):
+        for _ in range(cycles):
+            self.now += 0.1
+            if command is not None:
+                self.group.command(command, self.now)
+            for frame in self.group.cycle(self.now):
+                for module in self.modules:
+                    for answer in module.receive(frame):
+                        self.group.hear(answer, self.now)
+            for module in self.modules:
+                module.settle()
+        return self.group.reading()
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_a_group_follows_and_adds_up(name):
+    wire = Wire(name)
+    reading = wire.run()
+    assert reading.voltage.value == 0.0
+    assert reading.on is None or reading.on.value is False
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0))
+    assert all(module.on for module in wire.modules)
+    assert [module.set_current for module in wire.modules] == pytest.approx([30.0, 30.0])
+    assert reading.voltage.value == pytest.approx(300.0)
+    assert reading.current.value == pytest.approx(60.0)
+    assert reading.on is None or reading.on.value is True
+    assert reading.limits.maximum_current >= 100.0
+    assert reading.alarms == ()
+    reading = wire.run(SUPPLY_OFF)
+    assert not any(module.on for module in wire.modules)
+    assert reading.current.value == 0.0
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_a_silent_controller_becomes_off(name):
+    wire = Wire(name)
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    wire.run(None, cycles=4)
+    assert all(module.on for module in wire.modules)
+    wire.run(None, cycles=3)
+    assert not any(module.on for module in wire.modules)
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_one_silent_module_makes_the_group_old(name):
+    wire = Wire(name)
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    last = wire.now
+    wire.modules[1].mute = True
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=10)
+    assert reading.voltage.stamp == pytest.approx(last)
+    assert reading.current.stamp == pytest.approx(last)
+    assert wire.group.silent(wire.now) == [f'module_{wire.modules[1].address}']
+
+
+def test_a_module_that_was_never_heard_leaves_nothing_measured():
+    wire = Wire('maxwell')
+    wire.modules[0].mute = True
+    reading = wire.run()
+    assert (reading.voltage, reading.current, reading.on) == (None, None, None)
+
+
+def test_energy_out_of_the_vehicle():
+    wire = Wire('infy_beg')
+    reading = wire.run(SupplyCommand(True, 400.0, -20.0))
+    assert reading.current.value == pytest.approx(-20.0)
+    wire = Wire('infy')
+    reading = wire.run(SupplyCommand(True, 400.0, -20.0))
+    assert reading.current.value == 0.0
+
+
+def test_unconfigured_modules_do_not_count():
+    wire = Wire('maxwell', count=1)
+    wire.run()
+    before = wire.group.foreign
+    wire.group.hear(Frame(0x02200000 | 9 << 14, bytes.fromhex('1300000000061A80')), wire.now)
+    assert wire.group.foreign == before + 1
+    assert wire.group.reading().voltage.value == 0.0
+
+
+def test_modules_that_disagree_are_an_emergency():
+    wire = Wire('winline')
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    wire.modules[1].settle = lambda: setattr(wire.modules[1], 'voltage', 200.0)
+    (alarm,) = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=8).alarms
+    assert (alarm.severity, alarm.source) == (Severity.EMERGENCY, 'modules')
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_a_foreign_sender_under_a_module_s_address_is_an_emergency(count):
+    wire = Wire('maxwell', count)
+    for _ in range(8):
+        wire.run(cycles=1)
+        identifier = 0x02200000 | wire.modules[0].address << 14
+        wire.group.hear(Frame(identifier, bytes.fromhex('1300000000061A80')), wire.now)
+    (alarm,) = wire.group.reading().alarms
+    assert alarm.severity is Severity.EMERGENCY
+
+
+def test_module_alarms_name_the_module():
+    wire = Wire('winline')
+    wire.modules[1].status = 1 << 27
+    (alarm,) = wire.run().alarms
+    assert (alarm.source, alarm.text) == ('module_2', 'fan fault')
+
+
+@pytest.mark.parametrize('addresses', [[], [0], [128], [1, 1]])
+def test_module_lists_that_make_no_sense(addresses):
+    with pytest.raises(ValueError, match='module'):
+        ModuleGroup(PROTOCOLS['maxwell'], addresses)
+
+
+# The driver on a real python-can bus.
+
+
+@contextlib.asynccontextmanager
+async def emulated(name, interface, channel, count=2):
+    """Emulated modules on the bus, on this loop."""
+    bus = can.Bus(interface=interface, channel=channel)
+    modules = [MODULES[name](address) for address in range(1, count + 1)]
+
+    def receive(message):
+        for module in modules:
+            for answer in module.receive(Frame(message.arbitration_id, bytes(message.data))):
+                bus.send(can.Message(arbitration_id=answer.identifier, data=answer.data,
+                                     is_extended_id=True))
+            module.settle()
+
+    notifier = can.Notifier(bus, [receive], loop=asyncio.get_running_loop(), timeout=0.05)
+    try:
+        yield modules
+    finally:
+        notifier.stop(timeout=0.2)
+        bus.shutdown()
+
+
+async def until(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for is on the bus
+            await asyncio.sleep(0.01)
+
+
+def buses():
+    yield 'virtual', 'test_power_can'
+    try:
+        can.Bus(interface='udp_multicast', channel='239.74.163.2', port=43115).shutdown()
+    except (OSError, can.CanError):
+        return
+    yield 'udp_multicast', '239.74.163.2'
+
+
+@pytest.mark.parametrize(('interface', 'channel'), list(buses()))
+@pytest.mark.parametrize('name', PROTOCOLS)
+async def test_driver(name, interface, channel):
+    async with emulated(name, interface, channel) as modules:
+        driver = CanSupply()
+        assert isinstance(driver, SupplyDriver)
+        await driver.open({'protocol': name, 'interface': interface, 'channel': channel,
+                           'modules': '1,2', 'cycle': '0.02'})
+        try:
+            await until(lambda: driver.read().voltage is not None)
+            assert driver.problem == ''
+            async with asyncio.timeout(5.0):
+                while not driver.read().current.value > 59.0:
+                    driver.command(SupplyCommand(True, 400.0, 60.0))
+                    await asyncio.sleep(0.02)
+            # Nobody commands any longer: off by itself.
+            await until(lambda: not any(module.on for module in modules), 2.0)
+            driver.command(SupplyCommand(True, 400.0, 60.0))
+            await until(lambda: all(module.on for module in modules))
+        finally:
+            await driver.close()
+        await until(lambda: not any(module.on for module in modules), 1.0)
+        assert driver.read().voltage is None
+        assert driver.problem == 'not open'
+
+
+@pytest.mark.parametrize(('options', 'text'), [
+    ({}, "option 'protocol' is missing"),
+    ({'protocol': 'infy', 'modules': '1'}, "option 'channel' is missing"),
+    ({'protocol': 'x', 'modules': '1', 'channel': 'c'}, "protocol 'x' is none of"),
+    ({'protocol': 'infy', 'modules': '1,', 'channel': 'c'}, 'modules, cycle or bit_rate'),
+    ({'protocol': 'infy', 'modules': '99', 'channel': 'c'}, 'module address 99 is not within'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'cycle': '9'}, 'cycle 9.0 s'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'colour': 'red'},
+     "unknown option 'colour'"),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'no_can_here'}, 'CAN socketcan no_can_here'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'interface': 'no_such'}, 'CAN no_such'),
+])
+async def test_what_is_missing_is_named(options, text):
+    with pytest.raises(DriverError) as caught:
+        await CanSupply().open(options)
+    assert text in str(caught.value)
