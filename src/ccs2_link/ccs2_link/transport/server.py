@@ -165,7 +165,7 @@ class TransportServer:
                 self._complain(str(error))
             # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_PERIOD):
+                async with asyncio.timeout(_LOOK_PERIOD if self._interface else None):
                     await self._wake.wait()
 
     async def _update_sockets(self) -> None:
