@@ -1,7 +1,9 @@
 """The command line and the reading of captures."""
 
+import contextlib
 import io
 import json
+import random
 import subprocess
 import sys
 
@@ -155,6 +157,21 @@ def test_what_is_not_understood_is_reported_or_left_alone():
     assert 'no schema' in found[6].error
     with pytest.raises(ValueError, match='not a capture'):
         read(b'nonsense')
+
+
+@pytest.mark.parametrize('writer', [dpkt.pcap.Writer, dpkt.pcapng.Writer])
+def test_a_damaged_capture_gives_what_is_left_of_it(writer):
+    whole = session().file(writer)
+    source = random.Random(1)
+    for _ in range(1500):
+        octets = bytearray(whole)
+        for _ in range(source.randrange(1, 4)):
+            octets[source.randrange(len(octets))] = source.randrange(256)
+        del octets[source.randrange(len(octets) // 2, 2 * len(octets)):]
+        found = []
+        with contextlib.suppress(ValueError):
+            found.extend(capture.read_capture(io.BytesIO(bytes(octets))))
+        assert len(found) <= 6
 
 
 def test_decode_prints_json_and_encode_takes_it_back(capsys, tmp_path):

@@ -173,13 +173,21 @@ def _sdp(kind: int, payload: bytes) -> tuple[dict[str, Any] | None, str | None]:
 def read_capture(file: BinaryIO) -> Iterator[Message]:
     """Yield the V2GTP messages of a pcap or pcapng file in order of completion.
 
-    Raise ``ValueError`` if the file is neither.
+    Raise ``ValueError`` if the file is neither, and where it is damaged.
     """
     try:
         reader = dpkt.pcap.UniversalReader(file)
     except (ValueError, dpkt.UnpackError) as error:
         raise ValueError(f'not a capture: {error}') from None
-    yield from messages(reader, reader.datalink())
+    yield from messages(_intact(reader), reader.datalink())
+
+
+def _intact(packets: Iterable[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+    """Pass on packets up to where the file is damaged or ends in mid-packet."""
+    try:
+        yield from packets
+    except dpkt.UnpackError as error:
+        raise ValueError(f'the capture is damaged: {error}') from None
 
 
 def messages(packets: Iterable[tuple[float, bytes]], link_type: int) -> Iterator[Message]:

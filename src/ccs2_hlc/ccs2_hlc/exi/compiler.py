@@ -294,7 +294,7 @@ class _Compiler:
         mixed = content in (Content.MIXED, Content.MIXED_CLOSED)
         text = [Production(Kind.REFUSED, 'text')] if mixed else []
         foreign = Production(Kind.REFUSED, 'foreign element')
-        follow = [foreign] if content in (Content.OPEN, Content.MIXED) else []
+        follow = [foreign] if content is Content.MIXED else []
         follow = [*follow, Production(Kind.END), *text]
         for entries in reversed(particles):
             spec = entries[0][2]

@@ -84,11 +84,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Octets:
-    """Value space of binary data: length in octets; ``hexadecimal`` says how XML writes it."""
+    """Value space of binary data: length in octets."""
 
     max_length: int | None = None
     min_length: int = 0
-    hexadecimal: bool = False
 
 
 # An XML name without colon.  EXI does not care, but an Id that is none would break a signature's
@@ -135,11 +134,10 @@ class Content(enum.Enum):
 
     #: Child elements only.
     ELEMENTS = 'elements'
-    #: Foreign elements after the declared ones (xsd:any).  They are refused, but take a code.
-    OPEN = 'open'
-    #: Foreign elements and text between elements.  Both are refused, but take a code.
+    #: Text between elements, and foreign elements after the declared ones (xsd:any).  Both are
+    #: refused, but take a code.
     MIXED = 'mixed'
-    #: Text between the declared elements, refused, but it takes a code.
+    #: Text between the declared elements.  It is refused, but takes a code.
     MIXED_CLOSED = 'mixed-closed'
     #: Declared for its names only: messages that contain it are refused.
     OPAQUE = 'opaque'

@@ -33,7 +33,7 @@ MeterSignature = Annotated[bytes, Octets(max_length=64)]
 Name = Annotated[str, Text(max_length=80)]
 NumericID = Annotated[int, Integer(1, 4294967295)]
 PercentValue = Annotated[int, Integer(0, 100)]
-SessionID = Annotated[bytes, Octets(max_length=8, min_length=8, hexadecimal=True)]
+SessionID = Annotated[bytes, Octets(max_length=8, min_length=8)]
 
 
 class EVSENotification(Enum):
