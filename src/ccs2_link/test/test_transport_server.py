@@ -288,3 +288,24 @@ async def test_a_peer_that_is_not_on_the_link_is_refused(make):
         assert station.server.accept(None, SdpSecurity.NONE, host, 40000, scope) is None
     assert station.server.status.rejected_connections == 4
     assert station.server.status.connection_id == 0
+
+
+async def test_a_transport_that_cannot_go_on_says_so():
+    station = Station()
+
+    def fails(interface):
+        raise RuntimeError('cannot go on')
+
+    station.server._find_address = fails
+    station.server.link_up('lo', 1)
+    await station.reach(lambda status: station.failure is not None)
+    assert str(station.failure) == 'cannot go on'
+    await station.server.close()
+
+
+async def test_a_link_without_an_interface_is_named():
+    station = Station()
+    station.server.link_up('', 1)
+    await station.reach(lambda status: bool(station.server.problem))
+    assert station.server.problem == 'the data link names no interface'
+    await station.server.close()

@@ -30,11 +30,16 @@ class Station:
         self.server = TransportServer(Settings(**settings), self)
         self.requests = asyncio.Queue()
         self._changed = asyncio.Event()
+        self.failure = None
 
     def request(self, connection_id, request):
         self.requests.put_nowait((connection_id, request))
 
     def changed(self):
+        self._changed.set()
+
+    def fail(self, error):
+        self.failure = error
         self._changed.set()
 
     async def reach(self, condition):

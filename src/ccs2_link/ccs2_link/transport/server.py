@@ -31,6 +31,9 @@ class Events(Protocol):
     def changed(self) -> None:
         """Take note that `TransportServer.status` is different now."""
 
+    def fail(self, error: BaseException) -> None:
+        """End the process: the transport cannot go on, which no vehicle must find out first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -81,6 +84,7 @@ class TransportServer:
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._follower = self._loop.create_task(self._follow())
+        self._follower.add_done_callback(self._follower_ended)
         #: Why there are no sockets although the data link is up, '' if there are.
         self.problem = ''
 
@@ -168,6 +172,10 @@ class TransportServer:
                 async with asyncio.timeout(_LOOK_PERIOD if self._interface else None):
                     await self._wake.wait()
 
+    def _follower_ended(self, follower: asyncio.Task[None]) -> None:
+        if not follower.cancelled() and (error := follower.exception()) is not None:
+            self._events.fail(error)
+
     async def _update_sockets(self) -> None:
         where = self._find_address(self._interface)
         if self._sockets is not None and (
@@ -180,7 +188,8 @@ class TransportServer:
             self.problem = ''
             return
         if where is None:
-            self._complain(f'interface {self._interface} has no usable IPv6 address')
+            self._complain(f'interface {self._interface} has no usable IPv6 address'
+                           if self._interface else 'the data link names no interface')
             return
         await self._open_sockets(where)
 
