@@ -1,4 +1,4 @@
-"""The data link is lost while energy flows: contactors open, and the next match has another network."""
+"""The data link is lost while energy flows: contactors open, the next match has another network."""
 
 import time
 
