@@ -35,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--protocol', choices=('any', *PROTOCOLS), default='any')
     add('--plant', nargs='?', const=default_socket(), metavar='SOCKET',
         help='use the battery and the pilot of this plant')
+    add('--line', default='', metavar='SOCKET',
+        help="find the station by SLAC over this modem's socket of a virtual power line")
     add('--soc', type=float, default=math.nan, help='state of charge at plug-in, ratio 0..1')
     add('--target', type=float, default=defaults.target_state_of_charge,
         help='state of charge at the end, ratio 0..1 (%(default)s)')
@@ -57,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _visit(options: argparse.Namespace) -> Result:
     visit = with_protocol(Visit(
-        interface=options.interface, sdp_port=options.sdp_port, state_of_charge=options.soc,
+        interface=options.interface, sdp_port=options.sdp_port, line=options.line,
+        state_of_charge=options.soc,
         misbehaviour=options.misbehaviour,
         settings=CarSettings(
             maximum_current=options.maximum_current, maximum_power=options.maximum_power,
