@@ -67,7 +67,7 @@ class PlcLinkNode(ManagedNode):
         self._shown: tuple[LinkState, str] | None = None
         self._pilot = Pilot()
         self._pilot_heard = -math.inf
-        self._ended: tuple[int, int] | None = None
+        self._ended: tuple[int, int, int, int] | None = None
         self._resets = 0
         self._publisher = self.publisher(Link, 'link', STATE)
         self.subscribe(ControlPilot, 'control_pilot', self._on_pilot, STATE)
@@ -153,7 +153,8 @@ class PlcLinkNode(ManagedNode):
     def _on_connection(self, message: V2GConnection) -> None:
         """Do once what the end of each connection means for the link."""
         request = _DATA_LINK.get(message.data_link)
-        end = (message.connection_id, message.data_link)
+        since = message.link_since
+        end = (message.connection_id, message.data_link, since.sec, since.nanosec)
         if message.state != V2GConnection.STATE_CLOSED or request is None or end == self._ended:
             return
         self._ended = end

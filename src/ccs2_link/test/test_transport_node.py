@@ -171,6 +171,22 @@ def test_two_sessions_through_the_graph(start):
     assert code == 0, output
 
 
+def test_each_link_without_a_session_is_reported_as_an_error_once(start):
+    graph = start(setup_time=1.0)
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    since = []
+    for run in (1, 2):
+        graph.matched(run)
+        graph.reach(V2GConnection.STATE_LISTENING)
+        graph.reach(V2GConnection.STATE_CLOSED)
+        assert graph.connection.connection_id == 0
+        assert graph.connection.close_reason == V2GConnection.CLOSE_TIMEOUT
+        assert graph.connection.data_link == V2GConnection.DATA_LINK_ERROR
+        since.append(graph.connection.link_since)
+    assert since[0] != since[1]
+
+
 def test_a_session_that_answers_nonsense_ends_the_connection(start):
     graph = start()
     graph.start(str(HERE / 'transport_fake_hlc.py'))
