@@ -15,12 +15,32 @@ def _ignore(_: object) -> None:
 class DriverBase:
     """Base of the drivers; see `ccs2_link.modem.contract.Modem` for the callbacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, interface: str, mac: bytes = b'') -> None:
+        """Name the interface that carries IPv6 and the station's address on the line."""
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_ready: Callable[[bool], None] = _ignore
         self.on_failure: Callable[[Exception], None] = _ignore
+        self._interface = interface
+        self._mac = mac
+        self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._readers: list[int] = []
+
+    @property
+    def mac(self) -> bytes:
+        """The station's address on the line, the interface's too."""
+        return self._mac
+
+    @property
+    def interface(self) -> str:
+        """The interface that carries IPv6."""
+        return self._interface
+
+    def _tell(self, ready: bool) -> None:
+        """Report a change of being usable."""
+        if ready != self._ready:
+            self._ready = ready
+            self.on_ready(ready)
 
     def _start(self, job: Coroutine[Any, Any, None]) -> None:
         """Run a job until the driver is closed."""
@@ -53,6 +73,7 @@ class DriverBase:
 
     async def _stop(self) -> None:
         """End all jobs and readers."""
+        self._ready = False
         for descriptor in list(self._readers):
             self.stop_reading(descriptor)
         tasks, self._tasks = self._tasks, []

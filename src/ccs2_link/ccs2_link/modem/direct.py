@@ -17,25 +17,14 @@ class DirectModem(DriverBase):
 
     def __init__(self, interface: str) -> None:
         """Take the interface's name, e.g. `lo` or `eth0`."""
-        super().__init__()
-        self._interface = interface
-        self._ready: bool | None = None
+        super().__init__(interface)
         self._changes = 0
-
-    @property
-    def mac(self) -> bytes:
-        """The interface's own address."""
-        return interface_info.mac_of(self._interface)
-
-    @property
-    def interface(self) -> str:
-        """The interface's name."""
-        return self._interface
 
     async def open(self) -> None:
         """Start to watch the interface; raise ModemError if it does not exist."""
         if interface_info.index_of(self._interface) == 0:
             raise ModemError(f'network interface {self._interface!r} does not exist')
+        self._mac = interface_info.mac_of(self._interface)
         self._start(self._watch())
 
     def send(self, frame: bytes) -> None:
@@ -55,15 +44,10 @@ class DirectModem(DriverBase):
     async def close(self) -> None:
         """Stop watching."""
         await self._stop()
-        self._ready = None
 
     async def _watch(self) -> None:
         while True:
-            self._tell(interface_info.is_running(self._interface))
+            running = interface_info.is_running(self._interface)
+            self._changes += running != self._ready
+            self._tell(running)
             await asyncio.sleep(POLL_PERIOD)
-
-    def _tell(self, ready: bool) -> None:
-        if ready != self._ready:
-            self._ready = ready
-            self._changes += 1
-            self.on_ready(ready)

@@ -30,24 +30,11 @@ class PacketModem(DriverBase):
 
     def __init__(self, interface: str) -> None:
         """Take the interface's name."""
-        super().__init__()
-        self._interface = interface
-        self._mac = b''
+        super().__init__(interface)
         self._index = 0
         self._socket: socket.socket | None = None
-        self._ready: bool | None = None
         self._rest_until = 0.0
         self._counters: Counter[str] = Counter()
-
-    @property
-    def mac(self) -> bytes:
-        """The interface's own address."""
-        return self._mac
-
-    @property
-    def interface(self) -> str:
-        """The interface's name."""
-        return self._interface
 
     async def open(self) -> None:
         """Bind to the interface; raise ModemError if it is missing or may not be read."""
@@ -87,7 +74,6 @@ class PacketModem(DriverBase):
         """Give the interface back."""
         self._unbind()
         await self._stop()
-        self._ready = None
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -140,8 +126,3 @@ class PacketModem(DriverBase):
                 return
             self._counters['frames received'] += 1
             self.on_frame(frame)
-
-    def _tell(self, ready: bool) -> None:
-        if ready != self._ready:
-            self._ready = ready
-            self.on_ready(ready)

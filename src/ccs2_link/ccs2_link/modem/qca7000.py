@@ -36,10 +36,8 @@ class Qca7000Modem(DriverBase):
 
         Without an interrupt line the modem is polled every `poll_period` seconds.
         """
-        super().__init__()
+        super().__init__(interface, mac)
         self._bus = bus
-        self._mac = mac
-        self._interface = interface
         self._kernel = kernel
         self._make_interrupt = make_interrupt
         self._period = POLL_WITH_INTERRUPT if make_interrupt else poll_period
@@ -50,7 +48,7 @@ class Qca7000Modem(DriverBase):
         self._device = Qca7000Device(
             bus,
             lambda frame: self._bridge.from_line(frame),
-            lambda ready: self.on_ready(ready),
+            self._tell,
         )
         self._bridge = Bridge(
             mac,
@@ -60,16 +58,6 @@ class Qca7000Modem(DriverBase):
             lambda: self._device.busy,
             self,
         )
-
-    @property
-    def mac(self) -> bytes:
-        """The host's address, the TAP's too."""
-        return self._mac
-
-    @property
-    def interface(self) -> str:
-        """The interface that carries IPv6."""
-        return self._interface
 
     async def open(self) -> None:
         """Open bus, interrupt line and TAP; a modem that is not there yet is waited for."""

@@ -26,15 +26,12 @@ class VirtualModem(DriverBase):
 
     def __init__(self, path: str, mac: bytes, interface: str, kernel: KernelSide | None) -> None:
         """Name the line's socket, and the interface for IPv6; `kernel` is its end if it is ours."""
-        super().__init__()
+        super().__init__(interface, mac)
         if not path:
             raise ValueError('the path of the virtual line is empty')
         self._path = path
-        self._mac = mac
-        self._interface = interface
         self._kernel = kernel
         self._socket: socket.socket | None = None
-        self._ready = False
         self._rest_until = 0.0
         self._counters: Counter[str] = Counter()
         self._bridge = Bridge(
@@ -45,16 +42,6 @@ class VirtualModem(DriverBase):
             lambda: not self._ready,
             self,
         )
-
-    @property
-    def mac(self) -> bytes:
-        """The host's address, the TAP's too."""
-        return self._mac
-
-    @property
-    def interface(self) -> str:
-        """The interface that carries IPv6."""
-        return self._interface
 
     async def open(self) -> None:
         """Open the TAP; a line that is not there yet is waited for."""
@@ -93,7 +80,6 @@ class VirtualModem(DriverBase):
         await self._stop()
         if self._kernel is not None:
             self._kernel.close()
-        self._ready = False
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
@@ -138,7 +124,5 @@ class VirtualModem(DriverBase):
             self._bridge.from_line(frame)
 
     def _tell(self, ready: bool) -> None:
-        if ready != self._ready:
-            self._ready = ready
-            self._bridge.resume()
-            self.on_ready(ready)
+        super()._tell(ready)
+        self._bridge.resume()
