@@ -1,7 +1,11 @@
 """Emulated DC modules, one class per protocol, written from the facts and not from the codecs."""
 
+import asyncio
+import contextlib
 import struct
 from dataclasses import dataclass
+
+import can
 
 from ccs2_power.can.protocol import Frame
 
@@ -18,18 +22,19 @@ class Module:
     current: float = 0.0
     status: int = 0
     mute: bool = False
+    load: float = 10.0
 
     def receive(self, frame):
         return [] if self.mute else [Frame(*answer) for answer in self.answer(
             frame.identifier, frame.data)]
 
     def settle(self):
-        """A resistive load of 10 ohm."""
+        """A resistive load."""
         if not self.on:
             self.voltage = self.current = 0.0
             return
-        self.voltage = min(self.set_voltage, abs(self.set_current) * 10.0)
-        self.current = self.voltage / 10.0
+        self.voltage = min(self.set_voltage, abs(self.set_current) * self.load)
+        self.current = self.voltage / self.load
 
 
 class Maxwell(Module):
@@ -160,3 +165,24 @@ class Huawei(Module):
 
 MODULES = {'maxwell': Maxwell, 'infy': Infy, 'infy_beg': InfyBeg, 'winline': Winline,
            'dpm1000': Dpm1000, 'huawei': Huawei}
+
+
+@contextlib.asynccontextmanager
+async def emulated(name, interface, channel, count=2, load=10.0):
+    """Emulated modules on the bus, on this loop."""
+    bus = can.Bus(interface=interface, channel=channel)
+    modules = [MODULES[name](address, load=load) for address in range(1, count + 1)]
+
+    def receive(message):
+        for module in modules:
+            for answer in module.receive(Frame(message.arbitration_id, bytes(message.data))):
+                bus.send(can.Message(arbitration_id=answer.identifier, data=answer.data,
+                                     is_extended_id=True))
+            module.settle()
+
+    notifier = can.Notifier(bus, [receive], loop=asyncio.get_running_loop(), timeout=0.05)
+    try:
+        yield modules
+    finally:
+        notifier.stop(timeout=0.2)
+        bus.shutdown()

@@ -1,11 +1,10 @@
 """Module protocols on CAN: vectors, emulated modules, hostile frames, the driver on a real bus."""
 
 import asyncio
-import contextlib
 
 import can
 import pytest
-from can_modules import MODULES
+from can_modules import MODULES, emulated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -242,27 +241,6 @@ def test_module_lists_that_make_no_sense(addresses):
 
 
 # The driver on a real python-can bus.
-
-
-@contextlib.asynccontextmanager
-async def emulated(name, interface, channel, count=2):
-    """Emulated modules on the bus, on this loop."""
-    bus = can.Bus(interface=interface, channel=channel)
-    modules = [MODULES[name](address) for address in range(1, count + 1)]
-
-    def receive(message):
-        for module in modules:
-            for answer in module.receive(Frame(message.arbitration_id, bytes(message.data))):
-                bus.send(can.Message(arbitration_id=answer.identifier, data=answer.data,
-                                     is_extended_id=True))
-            module.settle()
-
-    notifier = can.Notifier(bus, [receive], loop=asyncio.get_running_loop(), timeout=0.05)
-    try:
-        yield modules
-    finally:
-        notifier.stop(timeout=0.2)
-        bus.shutdown()
 
 
 async def until(condition, seconds=5.0):

@@ -1,0 +1,96 @@
+"""The conformance kit passes a driver that keeps the contract, and names what one does not keep."""
+
+import time
+
+import pytest
+from can_modules import emulated
+
+from ccs2_power import check_driver
+from ccs2_power.can.protocols import PROTOCOLS
+from ccs2_power.check_driver import KINDS, Check, Row, table
+from ccs2_power.hal import COMMAND_TIMEOUT, ContactorReading, DriverError, Measurement
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(check_driver, 'WATCHED', 0.3)
+    monkeypatch.setattr(check_driver, 'FIRST', 1.0)
+
+
+class GoodContactors:
+    """Contactors that obey; a mistake at a time is put in by the tests."""
+
+    closed, told = False, -1e9
+    mistakes = frozenset()
+    problem = ''
+
+    async def open(self, parameters):
+        if parameters and 'options' not in self.mistakes:
+            raise DriverError(f'unknown option {next(iter(parameters))}')
+
+    async def close(self):
+        if 'close' not in self.mistakes:
+            type(self).closed = False
+
+    def command(self, command):
+        if 'slow' in self.mistakes:
+            time.sleep(0.01)
+        type(self).told = time.monotonic()
+        if 'obeys' not in self.mistakes:
+            type(self).closed = command.main
+
+    def read(self):
+        if time.monotonic() - self.told > COMMAND_TIMEOUT / 2 and 'silent' not in self.mistakes:
+            type(self).closed = False
+        stamp = 1.0 if 'stale' in self.mistakes else time.monotonic()
+        missing = 'missing' in self.mistakes
+        return ContactorReading(
+            {'DC+': None if missing else Measurement(self.closed, 'test', stamp)})
+
+
+async def run(monkeypatch, mistakes):
+    driver = type('Contactors', (GoodContactors,), {'mistakes': frozenset(mistakes)})
+    monkeypatch.setattr(check_driver, 'load_driver', lambda name, protocol: driver())
+    rows = await Check('test', KINDS['contactors'], {}, True).run()
+    return {row.check for row in rows if not row.passed}
+
+
+async def test_a_good_driver_passes(monkeypatch):
+    assert await run(monkeypatch, []) == set()
+
+
+@pytest.mark.parametrize(('mistake', 'checks'), [
+    ('options', {'refuses an unknown option'}),
+    ('stale', {'is fresh'}),
+    ('missing', {'measures', 'obeys', 'obeys again', 'recovers', 'is safe when closed'}),
+    ('silent', {'is safe when the controller is silent'}),
+    ('obeys', {'obeys', 'obeys again', 'recovers'}),
+    ('slow', {'never blocks'}),
+    ('close', {'is safe when closed'}),
+])
+async def test_a_bad_driver_is_found(monkeypatch, mistake, checks):
+    assert checks <= await run(monkeypatch, [mistake, *(['silent'] if mistake == 'close' else [])])
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+async def test_the_can_supply_passes_on_emulated_modules(name):
+    async with emulated(name, 'virtual', f'check_driver_{name}', load=1e6):
+        rows = await Check('can_supply', KINDS['supply'], {
+            'protocol': name, 'interface': 'virtual', 'channel': f'check_driver_{name}',
+            'modules': '1,2', 'cycle': '0.02'}, True).run()
+    assert [row for row in rows if not row.passed] == []
+
+
+def test_the_command_line_names_what_is_wrong(capsys):
+    assert check_driver.main(['supply', 'no_such_driver']) == 2
+    assert 'no_such_driver' in capsys.readouterr().err
+
+
+def test_table():
+    rows = [Row('opens', True, ''), Row('is fresh', False, 'oldest value 2 s')]
+    assert list(table(rows)) == ['passed  opens', 'FAILED  is fresh  oldest value 2 s']
+
+
+def test_kinds_cover_the_contract():
+    assert set(KINDS) == {'pilot', 'contactors', 'lock', 'emergency_stop', 'voltmeter',
+                          'isolation', 'supply', 'meter', 'thermometer'}
