@@ -52,6 +52,7 @@ class V2GTransportNode(ManagedNode):
         self._key_log: KeyLog | None = None
         self._stamped: tuple[float, Time] = (0.0, Time())
         self._fault: Fault | None = None
+        self._shown: tuple[State, int] | None = None
 
     def _declare_parameters(self) -> None:
         self.parameter('interface', '', 'Network interface to the vehicle; empty: as in link.')
@@ -178,7 +179,9 @@ class V2GTransportNode(ManagedNode):
     def changed(self) -> None:
         """Publish what is true now."""
         if self._server is not None:
-            self._connections.publish(self._connection_message(self._server.status))
+            status = self._server.status
+            self._log(status)
+            self._connections.publish(self._connection_message(status))
 
     def request(self, connection_id: int, request: Deliver) -> None:
         """Hand a request to the session."""
@@ -243,6 +246,21 @@ class V2GTransportNode(ManagedNode):
             message.peer_address = status.peer.address
             message.peer_port = status.peer.port
         return message
+
+    def _log(self, status: Status) -> None:
+        """Log each change of state, once."""
+        shown = (status.state, status.connection_id)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        text = _STATES[status.state]
+        if status.state is State.OPEN and status.peer is not None:
+            text += (f': connection {status.connection_id}, {status.peer.address}, '
+                     f'{status.security.name} {status.cipher_suite}'.rstrip())
+        elif status.state is State.CLOSED:
+            text += (f': connection {status.connection_id}, {status.close_reason.name}, '
+                     f'{status.close_message}; data link: {status.data_link.name}')
+        self.get_logger().info(text)
 
     def _stamp_of(self, moment: float) -> Time:
         """Return the wall clock's time of a moment on the loop's clock, always the same one."""

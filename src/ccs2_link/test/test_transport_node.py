@@ -169,6 +169,9 @@ def test_two_sessions_through_the_graph(start):
     assert status.name == 'v2g_transport: connection'
     code, output = graph.end(graph.transport)
     assert code == 0, output
+    assert output.count('vehicle is connected: connection 2, ::1, NONE') == 1
+    assert output.count('connection 2, BY_STATION, closed by the session; data link: TERMINATE') == 1
+    assert 'desserts' not in output
 
 
 def test_each_link_without_a_session_is_reported_as_an_error_once(start):
