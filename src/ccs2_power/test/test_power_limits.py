@@ -1,3 +1,6 @@
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +9,7 @@ from ccs2_power.command import ChargeCommand, Mode
 from ccs2_power.hal import SupplyLimits
 from ccs2_power.isolation import IsolationEdition, IsolationState, isolation_verdict
 from ccs2_power.limits import NO_LIMITS, Derating, approach, bounds, clamp, station_limits
-from ccs2_power.settings import PowerSettings
+from ccs2_power.settings import PowerSettings, SafetySettings
 from ccs2_power.voltage import over_voltage_threshold
 
 amount = st.floats(0.0, 2000.0)
@@ -86,3 +89,14 @@ def test_settings_that_make_no_sense(changes):
     with pytest.raises(ValueError, match=r'2019|has to be above'):
         PowerSettings(**{'rated_voltage': 920.0, 'maximum_current': 100.0,
                          'maximum_power': 1e4} | changes)
+
+
+@pytest.mark.parametrize('settings', [PowerSettings, SafetySettings])
+def test_the_readme_lists_every_parameter(settings):
+    readme = (Path(__file__).parents[1] / 'README.md').read_text(encoding='utf-8')
+    for field in fields(settings):
+        default = field.metadata['default']
+        shown = 'none: has to be set' if isinstance(default, type) else f'`{default}`'
+        row = f'| {shown} | {field.metadata["description"]} |'
+        assert f'| `{field.name}` | ' in readme
+        assert row in readme, field.name
