@@ -20,7 +20,8 @@ from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.outcome import ErrorCode, Outcome
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
-from ccs2_sim.plant.client import PlantError
+from ccs2_sim.plant.client import PlantError, PlantRefusal
+from ccs2_sim.powerline import namespace
 from ccs2_sim.powerline.spi import line_socket
 
 #: Names of the protocols by the action's constants.
@@ -46,6 +47,8 @@ class CarNode(ManagedNode):
         self.parameter('interface', 'lo', 'network interface to the station')
         self.parameter('power_line', False,
                        'find the station by SLAC on the virtual power line (CCS2_POWER_LINE)')
+        self.parameter('network_namespace', '',
+                       "the car's host: an existing network namespace; empty: the station's")
         self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one',
                        minimum=1, maximum=65535)
         self.parameter('protocol', 'any', 'protocol to offer: any or din')
@@ -80,6 +83,11 @@ class CarNode(ManagedNode):
     async def configure(self) -> None:
         """Check the parameters that the action's goals build upon."""
         try:
+            if name := self.value('network_namespace'):
+                namespace.enter(name)
+        except OSError as error:
+            raise ConfigureError(f'network namespace {name}: {error.strerror}') from None
+        try:
             self._visit(Charge.Goal(
                 state_of_charge=math.nan, target_state_of_charge=math.nan))
         except ValueError as error:
@@ -107,6 +115,8 @@ class CarNode(ManagedNode):
             await vehicle.open(changed)
             async with asyncio.timeout(UNPLUG_PATIENCE):
                 await unplugged.wait()
+        except PlantRefusal:
+            self.get_logger().warning('another car has the connector')
         except PlantError as error:
             raise ConfigureError(str(error)) from None
         except TimeoutError:

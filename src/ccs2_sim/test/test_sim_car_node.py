@@ -26,6 +26,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 
 from ccs2_interfaces.action import Charge  # noqa: E402
 from ccs2_sim import plant_fault  # noqa: E402
+from ccs2_sim.plant.client import PlantClient  # noqa: E402
 
 PATIENCE = 20.0
 
@@ -137,6 +138,16 @@ async def test_charge_by_the_action(nodes):
     assert {'SDP', 'CurrentDemand'} <= {each.stage for each in nodes.feedback}
     assert max(each.current for each in nodes.feedback) > 20
     assert not nodes.world()['vehicle']['plugged']
+
+
+async def test_another_car_at_the_connector_is_no_obstacle(nodes):
+    other = PlantClient('vehicle')
+    await other.open(nodes.socket)
+    await nodes.activate()
+    await other.close()
+    handle = await nodes.goal(maximum_duration=0.5)
+    result = (await nodes.done(handle.get_result_async())).result
+    assert result.error_code == Charge.Result.NONE, result.error_msg
 
 
 async def test_cancel_and_misbehaviour(nodes):

@@ -14,7 +14,7 @@ from ccs2_power import hal
 from ccs2_sim import hardware, plant_fault
 from ccs2_sim.physics import STEP, VehicleLoad
 from ccs2_sim.plant import faults
-from ccs2_sim.plant.client import PlantClient, PlantError
+from ccs2_sim.plant.client import PlantClient, PlantError, PlantRefusal
 from ccs2_sim.plant.core import LONGEST_CATCH_UP, PlantCore
 from ccs2_sim.plant.devices import DEVICES, CommandError
 from ccs2_sim.plant.server import PlantServer
@@ -411,7 +411,7 @@ async def test_vehicle_gone_opens_its_contactors(server):
 async def test_second_client_is_refused_by_name(server):
     first, second = PlantClient('meter'), PlantClient('meter')
     await first.open(str(server.path))
-    with pytest.raises(PlantError, match='has a client already'):
+    with pytest.raises(PlantRefusal, match='has a client already'):
         await second.open(str(server.path), patience=0.5)
     await first.close()
     await second.open(str(server.path))

@@ -18,6 +18,9 @@ MULTICAST_GROUP = 'ff02::1'
 #: A request that is not answered is repeated after this time, so many times at most.
 REPEAT = 0.25
 ATTEMPTS = 50
+#: An interface that has just come up has its address within this time; how often it is looked for.
+ADDRESS_PATIENCE = 2.0
+ADDRESS_PERIOD = 0.02
 _RESPONSE_LENGTH = HEADER.size + 20
 _RESPONSE_HEADER = HEADER.pack(VERSION, INVERSE_VERSION, PayloadType.SDP_RESPONSE, 20)
 _TCP = 0x00
@@ -70,12 +73,14 @@ async def discover(
     multicast route, the request goes to ::1. Raise :class:`DiscoveryError` if there is no
     interface or no answer.
     """
-    where = link_address(interface)
+    loop = asyncio.get_running_loop()
+    patience = loop.time() + ADDRESS_PATIENCE
+    while (where := link_address(interface)) is None and loop.time() < patience:
+        await asyncio.sleep(ADDRESS_PERIOD)
     if where is None:
         raise DiscoveryError(f'{interface} has no usable IPv6 address')
     group = MULTICAST_GROUP if where.address.is_link_local else str(where.address)
     target = (group, port, 0, where.index)
-    loop = asyncio.get_running_loop()
     found: asyncio.Future[Endpoint] = loop.create_future()
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
         asking.setblocking(False)

@@ -38,6 +38,8 @@ MATCH_PATIENCE = 60.0
 #: Below this voltage the plug may be pulled, V; how long the car waits for it and for the lock, s.
 SAFE_VOLTAGE = 60.0
 UNPLUG_PATIENCE = 10.0
+#: How long the pilot and the contactors take to follow, with the station noticing it, s.
+SETTLE_TIME = 0.1
 #: How long a second connection may stay open before it counts as accepted, s.
 REFUSAL_PATIENCE = 2.0
 
@@ -107,6 +109,7 @@ class Session:
         self._written: float | None = None
         self._surplus = 0
         self._torn = False
+        self._settled = False
         self._stage = ''
         self._asked_to_stop: Outcome | None = None
         self._notes: list[str] = []
@@ -171,9 +174,11 @@ class Session:
         self._vehicle.wish(Wish(plugged=False, tear=True))
 
     async def settle(self) -> bool:
-        """Let the car's body follow its wish before the next request."""
-        self._apply_wish()
-        await asyncio.sleep(0.1)
+        """Let the car's body follow its wish before the first request that it contradicts."""
+        if not self._settled:
+            self._settled = True
+            self._apply_wish()
+            await asyncio.sleep(SETTLE_TIME)
         return True
 
     async def connect_again(self) -> None:

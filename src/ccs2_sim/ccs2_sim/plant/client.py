@@ -19,6 +19,10 @@ class PlantError(Exception):
     """The plant cannot be reached or refuses; the text says which plant and why."""
 
 
+class PlantRefusal(PlantError):
+    """The plant is there, but does not let this client in: e.g. the device has one already."""
+
+
 class PlantClient:
     """One device's connection; it comes back by itself.
 
@@ -36,23 +40,26 @@ class PlantClient:
         self._transport: asyncio.Transport | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._first_report = asyncio.Event()
+        self._refused = False
         self._sent: Mapping[str, Any] | None = None
         self._sent_at = 0.0
 
     async def open(self, path: str = '', patience: float = 3.0) -> None:
         """Connect and wait for the first report, `patience` s at most.
 
-        Raise :class:`PlantError` if there is no plant, or if it refuses.
+        Raise :class:`PlantRefusal` if the plant refuses, :class:`PlantError` if there is none.
         """
         self._path = path or default_socket()
         self._first_report.clear()
+        self._refused = False
         self._keeper = asyncio.create_task(self._keep())
         try:
             await asyncio.wait_for(self._first_report.wait(), patience)
         except TimeoutError:
+            kind = PlantRefusal if self._refused else PlantError
             problem = self.problem
             await self.close()
-            raise PlantError(f'{self.device} on {self._path}: {problem}') from None
+            raise kind(f'{self.device} on {self._path}: {problem}') from None
 
     async def close(self) -> None:
         """Cut the connection: the plant brings the device to its safe state."""
@@ -80,6 +87,7 @@ class PlantClient:
     def received(self, content: Object) -> None:
         """Take one object from the plant."""
         if 'error' in content:
+            self._refused = True
             self.lose(str(content['error']))
         elif 'stamp' in content:
             self.problem = ''
