@@ -102,6 +102,19 @@ def test_a_session_that_breaks_off_after_the_setup_time_is_an_error_of_the_link(
     assert not endpoint.listens
 
 
+def test_a_link_that_is_lost_is_not_to_be_ended_again(endpoint):
+    connection = connect(endpoint)
+    connection.received(102.0, encode(PayloadType.SAP, b'x'))
+    connection.respond(103.0, Response(
+        1, Action.SEND, PayloadType.SAP, b'x', receive_timeout=500.0, data_link=DataLink.ERROR))
+    connection.abort(500.0, CloseReason.LINK_LOST, 'link went down')
+    endpoint.closed(500.0)
+    assert endpoint.status().data_link is DataLink.KEEP
+    endpoint.link_down(500.0)
+    assert endpoint.status().state is State.DOWN
+    assert endpoint.status().close_reason is CloseReason.LINK_LOST
+
+
 @pytest.mark.parametrize('data_link', [DataLink.TERMINATE, DataLink.PAUSE, DataLink.ERROR])
 def test_what_the_session_decided_is_reported_and_the_link_is_given_up(endpoint, data_link):
     connect(endpoint)

@@ -170,7 +170,7 @@ def test_two_sessions_through_the_graph(start):
     code, output = graph.end(graph.transport)
     assert code == 0, output
     assert output.count('vehicle is connected: connection 2, ::1, NONE') == 1
-    assert output.count('connection 2, BY_STATION, closed by the session; data link: TERMINATE') == 1
+    assert output.count('connection 2, BY_STATION, closed by the session; data link: TERM') == 1
     assert 'desserts' not in output
 
 

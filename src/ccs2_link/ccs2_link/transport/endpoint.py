@@ -139,6 +139,8 @@ class Endpoint:
         self._ended = True
         self._close_reason = connection.close_reason
         self._close_message = connection.close_message
+        if connection.close_reason is CloseReason.LINK_LOST:
+            return      # a link that is gone, or is another one by now, must not be ended again
         self._data_link = connection.data_link
         if connection.decided and connection.data_link is DataLink.KEEP:
             self._setup_since = now
