@@ -15,6 +15,7 @@ from rich.live import Live
 
 from ccs2_interfaces.action import Charge
 from station.connector import Connector
+from station.namespaces import arguments_of
 from station.processes import StationError, StationProcesses
 from station.record import JOULES_PER_KWH, Recorder, TraceFile, plot
 from station.view import View, minutes, names, number, panel, plain
@@ -23,6 +24,7 @@ OUTPUT = Path('demo')
 #: What the station speaks, by the name on the command line.
 GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121}
 AUTHORIZATIONS = ('eim',)
+LINKS = ('loopback', 'tap')
 #: The view is drawn so often, in s; on a plain console a line is written every second.
 FRAME = 0.1
 LINE = 1.0
@@ -39,6 +41,8 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--speed', type=float, default=60.0, help='time factor of the battery')
     parser.add_argument('--soc', type=ratio, default=0.2, help='state of charge at plug-in, 0..1')
     parser.add_argument('--target', type=ratio, default=0.8, help='state of charge at the end')
+    parser.add_argument('--link', choices=LINKS, default='loopback',
+                        help='tap: IPv6 crosses the virtual power line, too (needs root)')
     return parser.parse_args(words)
 
 
@@ -99,7 +103,7 @@ def main(words: list[str] | None = None) -> int:
             'target_state_of_charge': chosen.target}
     station = None
     try:
-        with Connector() as connector:
+        with Connector() as connector, arguments_of(chosen.link) as link:
             connector.spin(0.5)
             if '/connector_1/hlc' in connector.nodes():
                 raise StationError(
@@ -107,7 +111,7 @@ def main(words: list[str] | None = None) -> int:
                     f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
             console.print('starting the station …')
             station = StationProcesses(
-                arguments={'speed': chosen.speed}, log=OUTPUT / 'station.log')
+                arguments={'speed': chosen.speed, **link}, log=OUTPUT / 'station.log')
             connector.wait_until_ready()
             connector.hooks += [recorder, view]
             result = charge(connector, view, goal, console)

@@ -75,8 +75,8 @@ async def discover(
     """
     loop = asyncio.get_running_loop()
     patience = loop.time() + ADDRESS_PATIENCE
-    while (where := link_address(interface)) is None and loop.time() < patience:
-        await asyncio.sleep(ADDRESS_PERIOD)
+    while (where := link_address(interface)) is None and loop.time() < patience:  # noqa: ASYNC110
+        await asyncio.sleep(ADDRESS_PERIOD)  # the kernel's table has no event
     if where is None:
         raise DiscoveryError(f'{interface} has no usable IPv6 address')
     group = MULTICAST_GROUP if where.address.is_link_local else str(where.address)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from ccs2_link.link_runner import LinkRunner
+from ccs2_link.modem import interface_info
 from ccs2_link.modem.contract import Modem
 from ccs2_link.modem.tap import Tap
 from ccs2_link.slac.contract import LinkStatus, Pilot, PilotState
@@ -25,16 +26,18 @@ class CarLink:
         line: str,
         *,
         interface: str = 'lo',
-        tap: bool = False,
         mac: bytes | None = None,
         config: EvConfig | None = None,
         on_change: Callable[[LinkStatus], None],
         on_switch: Callable[[bool], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        """Name the line's socket of this car's modem; make the interface if `tap`."""
+        """Name the line's socket of this car's modem, and the interface for IPv6.
+
+        An interface that does not exist is made as a TAP; one that exists is beside the line.
+        """
         address = mac or b'\x02' + secrets.token_bytes(5)
-        kernel = Tap(interface, address) if tap else None
+        kernel = None if interface_info.index_of(interface) else Tap(interface, address)
         self.modem: Modem = make_modem(line, address, interface, kernel)
         self._config = config
         self._on_change = on_change
