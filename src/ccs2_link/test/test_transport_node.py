@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
@@ -284,6 +285,12 @@ def test_certificates_that_come_later_serve_the_next_connection(start, tmp_path)
         car.unwrap()
     graph.reach(V2GConnection.STATE_CLOSED)
     assert graph.connection.close_reason == V2GConnection.CLOSE_BY_VEHICLE
+    if shutil.which('openssl'):
+        said = subprocess.run(
+            ['openssl', 's_client', '-connect', f'[::1]:{port}', '-status', '-CAfile', root],
+            input=b'', capture_output=True, timeout=20, check=True).stdout.decode()
+        assert 'OCSP Response Status: successful (0x0)' in said
+        assert 'Verify return code: 0 (ok)' in said
     code, output = graph.end(graph.transport)
     assert code == 0
     assert 'PRIVATE' not in output
