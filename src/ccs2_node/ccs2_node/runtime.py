@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -40,6 +41,16 @@ async def _run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     node = make_node()
+
+    def fail_on_lost_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # An exception out of a timer or a task would otherwise only be logged, and what it was to
+        # do be lost in silence. What the system refuses for now (no more files) is retried.
+        loop.default_exception_handler(context)
+        error = context.get('exception')
+        if error is not None and not isinstance(error, OSError):
+            node.fail(error)
+
+    loop.set_exception_handler(fail_on_lost_exception)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
 

@@ -15,7 +15,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 try:
     get_package_prefix('ccs2_interfaces')
-except PackageNotFoundError:
+except (PackageNotFoundError, OSError):
     pytest.skip('workspace is not built', allow_module_level=True)
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
@@ -52,9 +52,14 @@ PROGRAM = textwrap.dedent("""
             self.get_logger().info('SAFE STATE')
 
         def on_pilot(self, message):
+            if message.state == ControlPilot.STATE_E:
+                self.loop.call_later(0.0, self.late)
             if message.state == ControlPilot.STATE_F:
                 raise ValueError('pilot F is too much')
             self.out.publish(Link(interface=self.interface, run_id=[message.state] * 8))
+
+        def late(self):
+            raise ValueError('a timer failed')
 
         async def on_reset(self, request, response):
             response.success = True
@@ -182,14 +187,18 @@ def test_an_exception_in_a_transition_is_logged_and_survived(start):
     assert 'boom' in output
 
 
-def test_an_exception_in_a_callback_reaches_the_safe_state_and_ends_the_process(start):
+@pytest.mark.parametrize(('state', 'reason'), [
+    (ControlPilot.STATE_F, 'pilot F is too much'), (ControlPilot.STATE_E, 'a timer failed')])
+def test_an_exception_in_a_callback_reaches_the_safe_state_and_ends_the_process(
+    start, state, reason,
+):
     echo = start('interface:=plc0')
     assert echo.transition(Transition.TRANSITION_CONFIGURE)
     assert echo.transition(Transition.TRANSITION_ACTIVATE)
     pilot = echo.node.create_publisher(ControlPilot, '/control_pilot', STATE)
-    pilot.publish(ControlPilot(state=ControlPilot.STATE_F))
+    pilot.publish(ControlPilot(state=state))
     echo.wait(lambda: echo.process.poll() is not None)
     code, output = echo.end()
     assert code == 1
-    assert 'pilot F is too much' in output
+    assert reason in output
     assert 'SAFE STATE' in output
