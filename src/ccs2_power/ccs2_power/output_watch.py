@@ -64,6 +64,7 @@ class OutputWatch:
         self._implausible_voltage = implausible_voltage
         self._implausible_time = implausible_time
         self._timers: dict[str, Persistence] = {}
+        #: Commands of the last :data:`OBEY_TIME`, each with the time until which it was told.
         self._told: deque[tuple[float, SupplyCommand]] = deque()
 
     def step(self, view: OutputView, now: float) -> None:
@@ -106,6 +107,8 @@ class OutputWatch:
         self._faults.set(
             Code.SUPPLY_DISOBEYS, self._lasts('stays off', stays_off, now, 2 * OBEY_TIME), now,
             'supply does not switch on', 'on')
+        if self._told and self._told[-1][1] == told:
+            self._told.pop()
         self._told.append((now, told))
         while now - self._told[0][0] > OBEY_TIME:
             self._told.popleft()
