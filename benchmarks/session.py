@@ -1,0 +1,100 @@
+"""Time on the wire from a request to its response, for every message of whole sessions.
+
+The simulated station runs as in the demo, each node in its own process. The car runs here, and
+takes the time from handing a request to the kernel to having read the complete response. Where an
+independent car is installed (docs/interoperability.md), it is measured, too: at this station, and
+beside it at the station that comes with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from domain_coordinator import domain_id
+
+import peer
+from ccs2_sim.car.session import Result, Session, Visit
+from ccs2_sim.car.vehicle import PlantVehicle
+from ccs2_sim.evcc.outcome import ErrorCode
+from ccs2_sim.evcc.vehicle import CarSettings
+from station.connector import Connector
+from station.processes import StationError, StationProcesses
+
+#: s from one CurrentDemandReq to the next: as real cars do.
+LOOP_PERIOD = 0.025
+ROW = '{:<36}{:>7}{:>9}{:>9}{:>9}'
+
+
+def table(title: str, latencies: Mapping[str, Sequence[float]]) -> str:
+    """Return a table of response times, given in s, in ms."""
+    lines = [title, ROW.format('response', 'count', 'p50', 'p99', 'max  [ms]')]
+    for name, values in latencies.items():
+        ordered = sorted(1000 * value for value in values)
+        lines.append(ROW.format(
+            name, len(ordered), f'{quantile(ordered, 0.5):.1f}', f'{quantile(ordered, 0.99):.1f}',
+            f'{ordered[-1]:.1f}'))
+    return '\n'.join(lines)
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which a share of the sorted values lies."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def charge(socket: Path, loops: int) -> Result:
+    """Let a car of our own charge at the running station."""
+    async def run() -> Result:
+        visit = Visit(state_of_charge=0.3, settings=CarSettings(
+            target_state_of_charge=1.0, maximum_loops=loops, loop_period=LOOP_PERIOD))
+        return await Session(visit, PlantVehicle(str(socket))).run()
+    return asyncio.run(run())
+
+
+def measure(folder: Path, loops: int) -> None:
+    """Start the station, charge, print the table; raise :class:`StationError` if it fails."""
+    with domain_id() as domain:
+        processes = StationProcesses(
+            arguments={'run_directory': folder, 'log_level': 'warn'},
+            environment={'ROS_DOMAIN_ID': str(domain)})
+        try:
+            with Connector(domain=domain) as connector:
+                connector.wait_until_ready()
+            result = charge(folder / 'connector_1.sock', loops)
+            if result.outcome.error is not ErrorCode.NONE:
+                raise StationError(f'{result.outcome}\n{processes.tail()}')
+            print(table(f'DIN SPEC 70121 session, {result.loops} charge loops every '
+                        f'{1000 * LOOP_PERIOD:g} ms', result.trace.latencies()))
+        finally:
+            processes.stop()
+
+
+def main() -> int:
+    """Run the benchmark; return 1 if a session failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--loops', type=int, default=1000, help='charge loops of our own car')
+    parser.add_argument('--peer-loops', type=int, default=300, help="charge loops of the peer's")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix='ccs2-'))
+    try:
+        measure(folder, options.loops)
+        if why := peer.missing():
+            print(f'\nno independent car: {why}')
+        else:
+            for station, latencies in peer.measure(options.peer_loops).items():
+                print('\n' + table(f'{peer.NAME} at {station}', latencies))
+    except (StationError, peer.PeerError) as error:
+        print(f'failed: {error}', file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
