@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -254,6 +255,25 @@ def test_spi_is_opened_in_mode_3():
 def test_names_that_are_no_interface_are_refused(name):
     with pytest.raises(ValueError, match='is no interface name'):
         Tap(name, MAC)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root to make a TAP')
+def test_a_tap_exists_while_it_is_open_and_its_name_is_taken():
+    name = f'ccs2t{os.getpid() % 99999}'
+    tap = Tap(name, MAC)
+    try:
+        tap.open()
+    except ModemError as error:
+        pytest.skip(str(error))
+    state = Path('/sys/class/net', name)
+    assert (state / 'address').read_text().strip() == '02:00:00:00:00:01'
+    with pytest.raises(ModemError, match='busy'):
+        Tap(name, MAC).open()
+    for up in (True, False):
+        tap.set_up(up)
+        assert int((state / 'flags').read_text(), 16) & 1 == up
+    tap.close()
+    assert not state.exists()
 
 
 def test_host_addresses(monkeypatch, tmp_path):

@@ -63,9 +63,9 @@ class Tap:
                 Path('/proc/sys/net/ipv6/conf', self.name, setting).write_text(value)
         except OSError as error:
             self.close()
-            raise ModemError(
-                f'TAP interface {self.name}: {error.strerror or error} (CAP_NET_ADMIN is needed)'
-            ) from None
+            hint = ' (CAP_NET_ADMIN is needed)' if isinstance(error, PermissionError) else ''
+            reason = error.strerror or str(error)
+            raise ModemError(f'TAP interface {self.name}: {reason}{hint}') from None
 
     def set_up(self, up: bool) -> None:
         """Switch the interface on or off; its link-local address comes and goes with that."""
