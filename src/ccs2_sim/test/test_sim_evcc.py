@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
-from ccs2_sim.evcc.din import PRE_CHARGE_TOLERANCE, DinEvcc
+from ccs2_sim.evcc.dc import PRE_CHARGE_TOLERANCE
+from ccs2_sim.evcc.din import DinEvcc
 from ccs2_sim.evcc.negotiation import Negotiation, Offer
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
