@@ -100,7 +100,9 @@ class Graph:
             os.environ, ROS_DOMAIN_ID=str(domain), ROS_PYTHON_CHECK_FIELDS='1',
             CCS2_PLANT_SOCKET=str(folder / 'plant.sock'))
         self.folder = folder
-        self.parameters = parameters or PARAMETERS
+        self.record = folder / 'record.json'
+        self.parameters = parameters or {
+            **PARAMETERS, 'safety': PARAMETERS['safety'] | {'state_file': self.record}}
         self.processes = {}
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
@@ -154,12 +156,14 @@ class Graph:
 
     def everybody_hears_hlc(self):
         """Whoever first hears a publisher want energy gives none."""
-        now = time.monotonic()
         return all(
-            message is not None and now - self.heard[name] < 0.3 and message.command_publisher
+            message is not None and self.heard_now(name) and message.command_publisher
             and message.command_publisher == self.safety.command_publisher
             and self.safety.lease_remaining > 0.0
             for name, message in (('power', self.power), ('safety', self.safety)))
+
+    def heard_now(self, name):
+        return time.monotonic() - self.heard[name] < 0.2
 
     def command(self, **changes):
         """Tell the fake hlc what to command from now on."""

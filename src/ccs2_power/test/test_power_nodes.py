@@ -60,6 +60,13 @@ def test_a_session_and_the_services(graph):
     assert answer.success
     graph.wait(lambda: graph.safety.emergency_stop)
     assert Fault.EMERGENCY_STOP in graph.codes()
+
+    # Neither the latched fault nor the wear is lost with the process.
+    graph.wait(lambda: '601' in graph.record.read_text())
+    graph.processes['safety'].end()
+    graph.start_node('safety')
+    graph.wait(lambda: graph.heard_now('safety') and graph.safety.emergency_stop)
+    assert graph.safety.contactor_cycles == 1
     answer = graph.call(ClearFaults, '/safety/clear_faults', ClearFaults.Request())
     assert answer.success
     graph.wait(lambda: not graph.codes())

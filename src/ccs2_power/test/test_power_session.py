@@ -1,5 +1,6 @@
 """Whole sessions and every fault in every stage, both cores together on a virtual clock."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from power_bench import Bench
 
 from ccs2_power.command import Mode, Shutdown
 from ccs2_power.faults import Code, Severity
-from ccs2_power.hal import Alarm, SelfTest
+from ccs2_power.hal import Alarm, Measurement, SelfTest, ThermometerReading
 from ccs2_power.pilot import PilotState
 from ccs2_power.power import PowerState
 from ccs2_power.safety import CableCheck, SafetyState
@@ -186,7 +187,6 @@ def test_cable_check_fails(change, code):
 
 
 def test_isolation_warning_of_the_2014_edition_charges_on():
-    from dataclasses import replace
     bench = Bench()
     bench = Bench(power_settings=replace(bench.power_settings, isolation_edition='2014'))
     bench.plant.isolation = 200e3
@@ -474,3 +474,68 @@ def test_verdict_that_safety_has_not_heard_yet_does_not_open_the_contactors():
     bench.send(mode=Mode.PRE_CHARGE, target_voltage=380.0)
     bench.safety.step(bench.safety_inputs(), bench.now)
     assert bench.safety.contactors.coils.main
+
+
+def test_contactors_do_not_close_before_the_vehicle_is_ready():
+    bench = Bench()
+    bench.plug_in()
+    bench.send(session_id='01', lock_connector=True, maximum_voltage=450.0)
+    bench.run(0.2)
+    bench.send(mode=Mode.CABLE_CHECK)
+    bench.run(1.0)
+    assert not bench.plant.coils.main
+    assert bench.safety.failing_interlocks() == ['pilot']
+    bench.plant.vehicle = 'C'
+    bench.run(0.2)
+    assert bench.plant.coils.main
+
+
+def test_a_supervisor_that_stood_still_opens_by_itself():
+    bench = Bench().reach('charge')
+    bench.now += 0.35
+    bench.send()
+    bench.safety.offer_power(replace(bench.safety._power, arrived=bench.now))
+    bench.safety.step(bench.safety_inputs(), bench.now)
+    assert not bench.safety.contactors.coils.main
+    assert [fault.source for fault in bench.safety.faults] == ['supervisor']
+
+
+def test_a_controller_that_stood_still_switches_off_by_itself():
+    bench = Bench().reach('charge')
+    bench.now += 0.35
+    bench.send()
+    bench.power.offer_safety(replace(bench.power._safety, arrived=bench.now))
+    outputs = bench.power.step(bench.power_inputs(), bench.now)
+    assert not outputs.supply.on
+    assert [fault.source for fault in bench.power.faults] == ['controller']
+
+
+def test_hot_contacts_derate_and_missing_sensors_stop():
+    bench = Bench().reach('charge')
+    inputs = bench.power_inputs
+
+    def with_contacts(celsius):
+        reading = ThermometerReading({
+            'DC+': None if celsius is None else Measurement(celsius, 'contact', bench.now),
+            'DC-': Measurement(30.0, 'contact', bench.now)})
+        return lambda: replace(inputs(), thermometer=reading)
+
+    bench.power_inputs = lambda: with_contacts(85.0)()
+    bench.run(0.5)
+    assert bench.power.limits.maximum_current == pytest.approx(75.0)
+    bench.power_inputs = lambda: with_contacts(None)()
+    bench.run(3.0)
+    assert bench.de_energised
+    assert Code.CONNECTOR_TEMPERATURE in bench.codes
+
+
+def test_a_station_without_a_lock_relies_on_the_vehicle_s():
+    bench = Bench()
+    inputs = bench.safety_inputs
+    bench.safety_inputs = lambda: replace(inputs(), lock=None)
+    bench.plug_in()
+    assert not bench.safety.locked
+    assert bench.cable_check()
+    assert bench.safety.locked
+    assert bench.pre_charge()
+    assert bench.charge()
