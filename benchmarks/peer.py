@@ -22,6 +22,7 @@ from pathlib import Path
 from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.vehicle import Wish
 from station.connector import Connector
+from station.parameters import changed, direct_link
 from station.processes import StationProcesses
 
 NAME = 'iso15118 (Josev), DIN SPEC 70121'
@@ -111,26 +112,19 @@ def run(station: str, loops: int) -> Latencies:
 # What runs in the station's namespace.
 
 
-def car_command(loops: int, out: Path) -> list[str]:
+def car_command(loops: int, voltage: int, out: Path) -> list[str]:
     """Return how to run the peer's car in its namespace."""
     return ['ip', 'netns', 'exec', CAR, str(PYTHON), str(Path(__file__).with_name('peer_car.py')),
-            CAR_END, str(loops), str(VOLTAGE), str(out)]
+            CAR_END, str(loops), str(voltage), str(out)]
 
 
 async def charge_here(loops: int, out: Path) -> int:
     """Run the peer's car at this station, with a body for it in the simulated world."""
     folder = out.parent
-    config = shutil.copytree(ROOT / 'launch/config/simulation', folder / 'config')
-    for name, old, new in (
-        ('plc_link.yaml', 'driver: sim_qca7000', 'driver: direct'),
-        ('plc_link.yaml', 'interface: lo', f'interface: {STATION_END}'),
+    config = changed(folder / 'config', [
+        *direct_link(STATION_END),
         # 3.66 V a cell at half charge, so a few V less than the peer's car always asks for.
-        ('plant.yaml', 'battery.cells: 96.0', f'battery.cells: {VOLTAGE / 3.7:.1f}'),
-    ):
-        text = (config / name).read_text()
-        if old not in text:
-            raise PeerError(f'{name} does not say {old!r}')
-        (config / name).write_text(text.replace(old, new))
+        ('plant.yaml', 'battery.cells: 96.0', f'battery.cells: {VOLTAGE / 3.7:.1f}')])
     processes = StationProcesses(
         arguments={'run_directory': folder / 'run', 'config': config})
     try:
@@ -140,7 +134,7 @@ async def charge_here(loops: int, out: Path) -> int:
         body = Body(vehicle)
         await vehicle.open(body.follow)
         body.plug_in()
-        car = await asyncio.create_subprocess_exec(*car_command(loops, out))
+        car = await asyncio.create_subprocess_exec(*car_command(loops, VOLTAGE, out))
         code = await asyncio.wait_for(car.wait(), PATIENCE)
         body.unplug()
         await asyncio.sleep(1.0)
@@ -204,7 +198,7 @@ async def charge_there(loops: int, out: Path) -> int:
     try:
         # It has no sign of being ready; its car asks by SDP for 12 s.
         await asyncio.sleep(2.0)
-        car = await asyncio.create_subprocess_exec(*car_command(loops, out))
+        car = await asyncio.create_subprocess_exec(*car_command(loops, 0, out))
         return await asyncio.wait_for(car.wait(), PATIENCE)
     finally:
         station.terminate()

@@ -4,8 +4,9 @@
 
 The car is the EV of the package `iso15118`, only made to report and to end: its timing points are
 the write of a request and the read that completes a response. It waits in the pre-charge until the
-station has reached its voltage, as cars do. Exit status 0 means that a whole session completed and
-no response said FAILED.
+station has reached VOLTAGE, as cars do; with 0 it does not wait (the package's own station has no
+voltage to wait for). Exit status 0 means that a whole session completed and no response said
+FAILED.
 """
 
 import asyncio
@@ -70,15 +71,19 @@ class Car(SimEVController):
     def __init__(self, config):
         super().__init__(config)
         volts = int(VOLTAGE)
+        if not volts:
+            return
         for limit, value in (('dc_target_voltage', volts), ('dc_max_voltage_limit', volts + 50),
                              ('dc_max_current_limit', 100)):
             quantity = getattr(self.dc_ev_charge_params, limit)
             quantity.multiplier, quantity.value = 0, value
 
     async def get_present_voltage(self):
-        return RationalNumber(exponent=0, value=int(VOLTAGE))
+        return RationalNumber(exponent=0, value=int(VOLTAGE) or 500)
 
     async def is_precharged(self, present):
+        if not int(VOLTAGE):
+            return await super().is_precharged(present)
         return abs(float(present.get_decimal_value()) - int(VOLTAGE)) < CLOSE_ENOUGH
 
 

@@ -24,6 +24,7 @@ from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 from station.connector import Connector
+from station.parameters import changed, direct_link
 from station.processes import StationError, StationProcesses
 
 #: s from one CurrentDemandReq to the next: as real cars do.
@@ -60,12 +61,13 @@ def measure(folder: Path, loops: int) -> None:
     """Start the station, charge, print the table; raise :class:`StationError` if it fails."""
     with domain_id() as domain:
         processes = StationProcesses(
-            arguments={'run_directory': folder, 'log_level': 'warn'},
+            arguments={'run_directory': folder / 'run', 'log_level': 'warn',
+                       'config': changed(folder / 'config', direct_link('lo'))},
             environment={'ROS_DOMAIN_ID': str(domain)})
         try:
             with Connector(domain=domain) as connector:
                 connector.wait_until_ready()
-            result = charge(folder / 'connector_1.sock', loops)
+            result = charge(folder / 'run/connector_1.sock', loops)
             if result.outcome.error is not ErrorCode.NONE:
                 raise StationError(f'{result.outcome}\n{processes.tail()}')
             print(table(f'DIN SPEC 70121 session, {result.loops} charge loops every '

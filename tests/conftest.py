@@ -1,13 +1,9 @@
 """The whole station for tests: its processes, an observer, and the plant's own record."""
 
-import shutil
 import socket
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def free_udp_port():
@@ -16,17 +12,12 @@ def free_udp_port():
         return probe.getsockname()[1]
 
 
-def private_config(folder, connectors=1):
-    """Copy the simulation's parameter files; each connector gets an SDP port of its own."""
-    shutil.copytree(ROOT / 'launch/config/simulation', folder)
-    for number, port in enumerate((15118, 15128, 15138, 15148)[:connectors], 1):
+def private_ports(connectors):
+    """Return the changes that give each connector an SDP port of its own on this machine."""
+    for port in (15118, 15128, 15138, 15148)[:connectors]:
         free = free_udp_port()
         for name in ('v2g_transport.yaml', 'car.yaml'):
-            file = folder / name
-            text = file.read_text()
-            assert f'sdp_port: {port}' in text, (name, number)
-            file.write_text(text.replace(f'sdp_port: {port}', f'sdp_port: {free}'))
-    return folder
+            yield name, f'sdp_port: {port}', f'sdp_port: {free}'
 
 
 @contextmanager
@@ -34,13 +25,14 @@ def run_station(folder, connectors=1, speed=1.0):
     """Start the simulation in a domain of its own; yield processes, domain and run directory."""
     from domain_coordinator import domain_id
 
+    from station.parameters import changed
     from station.processes import StationProcesses
 
     with domain_id() as domain:
         processes = StationProcesses(
             arguments={
                 'connectors': connectors, 'speed': speed, 'run_directory': folder / 'run',
-                'config': private_config(folder / 'config', connectors)},
+                'config': changed(folder / 'config', private_ports(connectors))},
             environment={'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder / 'log')},
             log=folder / 'station.log')
         try:

@@ -78,9 +78,11 @@ class Link(asyncio.Protocol):
 
     def send(self, data: bytes) -> float:
         """Send octets; return when they were handed to the kernel."""
+        # Before, not after: the station may run on this very core as soon as it has them.
+        now = self._loop.time()
         if self._transport is not None:
             self._transport.write(data)
-        return self._loop.time()
+        return now
 
     async def close(self) -> None:
         """End the connection with FIN and wait for the station's end of it."""
