@@ -21,6 +21,7 @@ setup(
             'power = ccs2_power.power_node:main',
             'safety = ccs2_power.safety_node:main',
             'check_driver = ccs2_power.check_driver:main',
+            'discover_modules = ccs2_power.can.discover:main',
         ],
         'ccs2_power.drivers': [
             'can_supply = ccs2_power.can.supply:CanSupply',

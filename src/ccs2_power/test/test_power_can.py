@@ -8,6 +8,7 @@ from can_modules import MODULES, emulated
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccs2_power.can import discover
 from ccs2_power.can.group import ModuleGroup
 from ccs2_power.can.protocol import Frame, Quantity, Wish
 from ccs2_power.can.protocols import PROTOCOLS
@@ -300,3 +301,22 @@ async def test_what_is_missing_is_named(options, text):
     with pytest.raises(DriverError) as caught:
         await CanSupply().open(options)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+async def test_modules_are_found(name, monkeypatch):
+    monkeypatch.setattr(discover, 'PACE', 0.0)
+    monkeypatch.setattr(discover, 'PATIENCE', 0.2)
+    async with emulated(name, 'virtual', f'discover_{name}', count=3):
+        found = await discover.discover(PROTOCOLS[name], 'virtual', f'discover_{name}', 125_000)
+    assert sorted(found) == [1, 2, 3]
+    assert found[2][Quantity.VOLTAGE] == 0.0
+
+
+def test_discovery_names_what_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr(discover, 'PACE', 0.0)
+    monkeypatch.setattr(discover, 'PATIENCE', 0.01)
+    assert discover.main(['infy', 'no_can_here']) == 2
+    assert 'no_can_here' in capsys.readouterr().err
+    assert discover.main(['infy', 'nobody', '--interface', 'virtual']) == 1
+    assert capsys.readouterr().out == 'no module has answered\n'
