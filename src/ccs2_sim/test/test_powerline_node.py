@@ -220,11 +220,19 @@ def test_the_link_on_the_graph(short_path):
         await graph.wait(lambda: graph.state == Link.STATE_MATCHED, 30.0)
         assert bytes(graph.link.nid) != nid
 
-        # The upper layer ends it, once per connection.
-        graph.connection.publish(V2GConnection(
+        # The upper layer ends it, once per connection; a transport that restarts counts anew.
+        closed = V2GConnection(
             state=V2GConnection.STATE_CLOSED, connection_id=1,
-            data_link=V2GConnection.DATA_LINK_TERMINATE))
-        await graph.wait(lambda: graph.state == Link.STATE_UNMATCHED, 3.0)
+            data_link=V2GConnection.DATA_LINK_TERMINATE)
+        for _ in range(2):
+            closed.link_since = graph.link.since
+            graph.connection.publish(closed)
+            await graph.wait(lambda: graph.state == Link.STATE_UNMATCHED, 3.0)
+            await graph.unplug()
+            await graph.plug()
+            graph.connection.publish(closed)
+            await graph.spin(0.5)
+            assert graph.state == Link.STATE_MATCHED
         await graph.unplug()
 
         # A pilot that nobody measures any more is no vehicle.
