@@ -5,7 +5,7 @@ from dataclasses import replace
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
 from ccs2_hlc.session.command import ENERGISED, Mode
-from ccs2_hlc.session.secc import Outgoing, Request, Secc
+from ccs2_hlc.session.secc import ENGINES, Outgoing, Request, Secc
 from ccs2_hlc.session.station import (
     CableCheck,
     Isolation,
@@ -31,10 +31,11 @@ class Bench:
     def __init__(self, automatic=True, cable_check_time=2.0, security=Security.NONE, **settings):
         self.now = 1000.0
         timing = settings.pop('timing', Timing())
+        protocols = settings.pop('protocols', tuple(ENGINES))
         self.station = Station(
             evse_id='DE*ABC*E1', evse_id_din='49*89*6360', automatic_authorization=automatic,
             unix_time=lambda: 1_700_000_000, timing=timing, **settings)
-        self.secc = Secc(self.station)
+        self.secc = Secc(self.station, protocols)
         self.security = security
         self.cable_check_time = cable_check_time
         self.verdict = CableCheck.VALID

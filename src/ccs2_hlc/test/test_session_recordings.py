@@ -11,6 +11,7 @@ from hlc_bench import Bench
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din
 from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.protocols import DIN_70121
 from ccs2_hlc.session.station import PilotState
 
 SESSIONS = Path(__file__).parents[4] / 'shared' / 'sessions'
@@ -29,7 +30,7 @@ def test_a_recorded_session_runs_without_a_failed_response(path):
     frames = [frame for frame in map(json.loads, lines[1:]) if frame['dir'] == 'ev' and (
         'exi' in frame)]
     # The car's loops last as long as its recorded station kept it waiting: so does this one.
-    bench = Bench(automatic=False, cable_check_time=1e9)
+    bench = Bench(automatic=False, cable_check_time=1e9, protocols=[DIN_70121])
     bench.power = replace(bench.power, maximum_current=500.0, maximum_power=350_000.0)
     bench.open()
     seen = []

@@ -24,6 +24,14 @@ class Offer:
     maximum_power: float
     peak_current_ripple: float
     current_regulation_tolerance: float | None = None
+    #: What the station takes back; zero: nothing.
+    maximum_discharge_current: float = 0.0
+    maximum_discharge_power: float = 0.0
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether energy can flow out of the vehicle."""
+        return self.maximum_discharge_current > 0.0 and self.maximum_discharge_power > 0.0
 
 
 #: Stands in a FAILED response when the limits are not known; the vehicle ignores it.
@@ -62,7 +70,34 @@ def offer(snapshot: Snapshot) -> Offer | None:
         maximum_current=maximum_current,
         maximum_power=capped(power.maximum_power, operator.maximum_power),
         peak_current_ripple=power.peak_current_ripple,
-        current_regulation_tolerance=power.current_regulation_tolerance)
+        current_regulation_tolerance=power.current_regulation_tolerance,
+        maximum_discharge_current=capped(
+            power.maximum_discharge_current or 0.0, operator.maximum_discharge_current),
+        maximum_discharge_power=capped(
+            power.maximum_discharge_power or 0.0, operator.maximum_discharge_power))
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """Whether the station is at its limits."""
+
+    voltage: bool
+    current: bool
+    power: bool
+
+
+def achieved(snapshot: Snapshot, station: Offer, voltage: float, current: float) -> Achieved:
+    """Return at which limits the station is with the vehicle's set-points (V, A)."""
+    power = snapshot.power
+    present = None if power is None else power.voltage
+    most_current, most_power = (
+        (station.maximum_current, station.maximum_power) if current >= 0.0
+        else (station.maximum_discharge_current, station.maximum_discharge_power))
+    at_power = present is not None and abs(current) * present >= most_power
+    return Achieved(
+        voltage >= station.maximum_voltage or bool(power and power.voltage_limit_achieved),
+        abs(current) >= most_current or bool(power and power.current_limit_achieved),
+        at_power or bool(power and power.power_limit_achieved))
 
 
 class ChargeProcess:
@@ -80,6 +115,9 @@ class ChargeProcess:
         self.maximum_voltage: float | None = None
         self.maximum_current: float | None = None
         self.maximum_power: float | None = None
+        #: What the vehicle gives; ``None``: nothing, until it has said so.
+        self.maximum_discharge_current: float | None = None
+        self.maximum_discharge_power: float | None = None
 
     def limit(
         self, voltage: float | None = None, current: float | None = None,
@@ -95,6 +133,13 @@ class ChargeProcess:
             self.maximum_current = max(0.0, current)
         if power is not None:
             self.maximum_power = power if power > 0.0 else None
+
+    def limit_discharge(self, current: float | None = None, power: float | None = None) -> None:
+        """Take over what the vehicle gives at most (A, W >= 0); ``None`` leaves the old limit."""
+        if current is not None:
+            self.maximum_discharge_current = max(0.0, current)
+        if power is not None:
+            self.maximum_discharge_power = max(0.0, power)
 
     def cable_check(self) -> None:
         """Close the contactors, test the isolation."""
@@ -112,11 +157,21 @@ class ChargeProcess:
     def charge(
         self, voltage: float, current: float, present_voltage: float, station: Offer,
     ) -> None:
-        """Follow the vehicle's set-points as far as both sides' limits allow."""
-        current = capped(current, self.maximum_current, station.maximum_current)
-        if present_voltage > 0.0:
-            power = capped(station.maximum_power, self.maximum_power)
-            current = capped(current, power / present_voltage)
+        """Follow the vehicle's set-points as far as both sides' limits allow.
+
+        A negative current flows out of the vehicle, if both sides allow that at all.
+        """
+        if current < 0.0:
+            # Not a negation: nothing at all is zero, not negative zero.
+            current = 0.0 - capped(
+                -current, station.maximum_discharge_current,
+                self.maximum_discharge_current or 0.0, *_amperes(
+                    capped(station.maximum_discharge_power, self.maximum_discharge_power or 0.0),
+                    present_voltage))
+        else:
+            current = capped(
+                current, self.maximum_current, station.maximum_current, *_amperes(
+                    capped(station.maximum_power, self.maximum_power), present_voltage))
         self._enter(
             Mode.CHARGE, capped(voltage, self.maximum_voltage, station.maximum_voltage), current)
 
@@ -127,6 +182,10 @@ class ChargeProcess:
     def welding_check(self) -> None:
         """Stay open and measure."""
         self._enter(Mode.WELDING_CHECK)
+
+    def rest(self) -> None:
+        """Stay without energy until the next cable check."""
+        self._enter(Mode.OFF)
 
     def off(self, shutdown: Shutdown) -> None:
         """Take the energy away for good; a later, more urgent shutdown replaces an earlier one."""
@@ -141,7 +200,9 @@ class ChargeProcess:
         """Return the command that holds now; `operator` may have changed since the set-points."""
         current = self.target_current
         if current is not None:
-            current = capped(current, operator.maximum_current)
+            current = (
+                capped(current, operator.maximum_current) if current >= 0.0
+                else 0.0 - capped(-current, operator.maximum_discharge_current))
         return ChargeCommand(
             mode=self.mode,
             shutdown=self.shutdown,
@@ -151,6 +212,10 @@ class ChargeProcess:
             maximum_voltage=self.maximum_voltage,
             maximum_current=narrowest(self.maximum_current, operator.maximum_current),
             maximum_power=narrowest(self.maximum_power, operator.maximum_power),
+            maximum_discharge_current=_discharge_limit(
+                self.maximum_discharge_current, operator.maximum_discharge_current),
+            maximum_discharge_power=_discharge_limit(
+                self.maximum_discharge_power, operator.maximum_discharge_power),
             pilot_oscillator=oscillator,
             lock_connector=self.mode is not Mode.OFF)
 
@@ -160,3 +225,13 @@ class ChargeProcess:
         if self.over:
             raise RuntimeError(f'{mode.name} asked for after the session has ended')
         self.mode, self.target_voltage, self.target_current = mode, voltage, current
+
+
+def _amperes(power: float, voltage: float) -> tuple[float, ...]:
+    """Return the current that a power allows, none at all if there is no voltage to divide by."""
+    return (power / voltage,) if voltage > 0.0 else ()
+
+
+def _discharge_limit(vehicle: float | None, operator: float | None) -> float | None:
+    """Return the narrower limit; ``None`` while the vehicle has not said that it gives anything."""
+    return None if vehicle is None else narrowest(vehicle, operator)

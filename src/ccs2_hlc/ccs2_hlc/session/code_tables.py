@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 
-from . import din_codes
+from . import din_codes, iso2_codes
 from .triggers import CAUSES, Trigger
 
 _HEAD = """\
@@ -41,13 +42,18 @@ _NEGOTIATION = """\
 _POSITIVE = {
     Trigger.ACCEPTED: 'request is in order',
     Trigger.NEW_SESSION: 'a session is opened; its id is always a new one',
+    Trigger.SESSION_JOINED: 'the session that the vehicle has paused goes on',
+    Trigger.CERTIFICATE_EXPIRES_SOON: 'contract is in order, its certificate expires soon',
 }
+_PROTOCOLS = {'DIN SPEC 70121': din_codes, 'ISO 15118-2': iso2_codes}
 
 
 def markdown() -> str:
     """Return the whole page."""
-    return '\n'.join((
-        _HEAD, _NEGOTIATION, '## DIN SPEC 70121\n', _codes(), _never_sent(), _truth(), _silent()))
+    parts = [_HEAD, _NEGOTIATION]
+    for name, tables in _PROTOCOLS.items():
+        parts += [f'## {name}\n', _codes(tables), _never_sent(tables), _truth(tables)]
+    return '\n'.join((*parts, _silent()))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -55,34 +61,35 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
 
 
-def _codes() -> str:
-    order = {code: number for number, code in enumerate(type(next(iter(din_codes.NEVER_SENT))))}
+def _codes(tables: ModuleType) -> str:
+    codes: type[Enum] = type(next(iter(tables.NEVER_SENT)))
+    order = {code: number for number, code in enumerate(codes)}
     rows = []
-    for trigger, code in sorted(din_codes.CODES.items(), key=lambda item: order[item[1]]):
+    for trigger, code in sorted(tables.CODES.items(), key=lambda item: order[item[1]]):
         cause = CAUSES.get(trigger)
         rows.append((
             f'`{code.value}`',
             f'`{trigger.value}`',
             _POSITIVE[trigger] if cause is None else cause.text,
-            ', '.join(din_codes.RESPONSES.get(trigger, ('any',))),
+            ', '.join(tables.RESPONSES.get(trigger, ('any',))),
             '-' if cause is None else cause.shutdown.name.lower(),
-            '-' if cause is None else f'`{din_codes.TRUTH[cause.condition].status.value}`'))
+            '-' if cause is None else f'`{tables.TRUTH[cause.condition].status.value}`'))
     return _table(
         ('code', 'trigger', 'what has happened', 'responses', 'shutdown', 'EVSEStatusCode'), rows)
 
 
-def _never_sent() -> str:
-    rows = [(f'`{code.value}`', why) for code, why in din_codes.NEVER_SENT.items()]
+def _never_sent(tables: ModuleType) -> str:
+    rows = [(f'`{code.value}`', why) for code, why in tables.NEVER_SENT.items()]
     return 'Codes of the schema that no station sends:\n\n' + _table(('code', 'why'), rows)
 
 
-def _truth() -> str:
+def _truth(tables: ModuleType) -> str:
     def name(value: Enum | None) -> str:
         return 'as measured' if value is None else f'`{value.value}`'
 
     rows = [
         (condition.value, name(row.status), name(row.isolation), name(row.processing))
-        for condition, row in din_codes.TRUTH.items()]
+        for condition, row in tables.TRUTH.items()]
     return 'What responses say about the station, by condition:\n\n' + _table(
         ('condition', 'EVSEStatusCode', 'EVSEIsolationStatus', 'EVSEProcessing'), rows)
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .charge import NO_CURRENT, Offer, offer
 from .command import Mode, Shutdown
+from .context import Context
 from .engine import Answer, Engine, Refused, Wait
-from .station import CableCheck, PilotState, Snapshot, Station
+from .station import CableCheck, IsolationState, PilotState, Snapshot
 from .triggers import Condition, Trigger
 
 
 class DcEngine(Engine):
     """An engine that knows cable check, readiness for power, stop and the pilot's part in them."""
 
-    def __init__(self, station: Station, new_session_id: Callable[[], bytes]) -> None:
-        super().__init__(station, new_session_id)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self._cable_check_asked = False
         self._cable_check_open = False
+        #: The verdict that the power stage still shows is of a cable check before this one.
+        self._verdict_is_old = False
 
     def watch(self, snapshot: Snapshot) -> None:
         """Begin the cable check as soon as the vehicle is ready for it, and follow it."""
+        if self._verdict_is_old and self._shown(snapshot) not in _PASSED:
+            self._verdict_is_old = False
         if not self._cable_check_open:
             return
         if self.charge.mode is Mode.CABLE_CHECK:
@@ -54,6 +57,25 @@ class DcEngine(Engine):
         self._cable_check_open = False
         self.cancel(Trigger.CABLE_CHECK_TIMEOUT)
         return Condition.READY
+
+    def start_over(self) -> None:
+        """Forget the cable check: after the stop the vehicle begins to charge once more."""
+        self.cancel(Trigger.WELDING_DETECTION_TIMEOUT)
+        self.charge.rest()
+        self.vehicle_was_ready = self._cable_check_asked = False
+        self._verdict_is_old = True
+
+    def isolation(self, snapshot: Snapshot) -> IsolationState:
+        """Return what the cable check of this session and the isolation monitor say now."""
+        verdict = self._shown(snapshot)
+        if verdict not in _PASSED:
+            return IsolationState.INVALID
+        now = snapshot.isolation.state if snapshot.isolation else IsolationState.UNKNOWN
+        if now is IsolationState.FAULT:
+            return IsolationState.FAULT
+        if now is IsolationState.WARNING or verdict is CableCheck.WARNING:
+            return IsolationState.WARNING
+        return IsolationState.VALID
 
     def readiness(self, snapshot: Snapshot) -> Condition:
         """Return whether power can flow: the contactors are confirmed closed."""
@@ -94,10 +116,16 @@ class DcEngine(Engine):
         return Wait(_in_b, snapshot.now + self.timing.pilot_detection, Trigger.PILOT_NOT_B)
 
     def _verdict(self, snapshot: Snapshot) -> CableCheck:
+        return CableCheck.NOT_DONE if self._verdict_is_old else self._shown(snapshot)
+
+    def _shown(self, snapshot: Snapshot) -> CableCheck:
         power = snapshot.power
         if power is None or power.session_id != self.session_id.hex():
             return CableCheck.NOT_DONE
         return power.cable_check
+
+
+_PASSED = (CableCheck.VALID, CableCheck.WARNING)
 
 
 def _in_b(snapshot: Snapshot) -> bool:

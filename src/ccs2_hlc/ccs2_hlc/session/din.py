@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import Any, ClassVar
@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 from ..exi.messages import din
 from . import din_codes, din_responses
 from .charge import PRE_CHARGE_CURRENT
+from .context import Context
 from .dc_engine import DcEngine
 from .engine import Answer, Refused, Rule
 from .protocols import DIN_70121
-from .station import Decision, Snapshot, Station
+from .station import Decision, Snapshot
 from .triggers import Condition, Trigger
+from .values import joules, known, number, ratio
 from .views import AuthorizationKind, Stage
-
-_JOULES_PER_WATT_HOUR = 3600.0
 
 
 class State(Enum):
@@ -69,11 +69,11 @@ class DinEngine(DcEngine):
         State.ENDED: Stage.FINISHED,
     }
 
-    def __init__(self, station: Station, new_session_id: Callable[[], bytes]) -> None:
-        super().__init__(station, new_session_id)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self.authorization = AuthorizationKind.EXTERNAL
         self._p_max = 0
-        if station.strict_sequence:
+        if self.station.strict_sequence:
             self.table = STRICT_TABLE
 
     def open(self, message: din.V2GMessage) -> tuple[bytes, Any]:
@@ -95,7 +95,7 @@ class DinEngine(DcEngine):
 
     def session_setup(self, request: din.SessionSetupReq, snapshot: Snapshot) -> Answer:
         """Open a session; its id is always a new one [V2G-DC-872]."""
-        self.session_id = self.new_session_id()
+        self.session_id = self.context.new_session_id()
         self.vehicle = replace(self.vehicle, evcc_id=request.evcc_id.hex())
         return Answer(trigger=Trigger.NEW_SESSION)
 
@@ -141,7 +141,7 @@ class DinEngine(DcEngine):
             raise Refused(Trigger.CHARGE_PARAMETERS)
         voltage = float(limits.ev_maximum_voltage_limit)
         current = float(limits.ev_maximum_current_limit)
-        power = _number(limits.ev_maximum_power_limit)
+        power = number(limits.ev_maximum_power_limit)
         if voltage < station.minimum_voltage or current < 0.0 or (power or 0.0) < 0.0:
             raise Refused(
                 Trigger.CHARGE_PARAMETERS,
@@ -152,10 +152,10 @@ class DinEngine(DcEngine):
             maximum_voltage=voltage,
             maximum_current=current,
             maximum_power=power,
-            energy_capacity=_joules(limits.ev_energy_capacity),
-            energy_request=_joules(limits.ev_energy_request),
-            full_state_of_charge=_ratio(limits.full_soc),
-            bulk_state_of_charge=_ratio(limits.bulk_soc))
+            energy_capacity=joules(limits.ev_energy_capacity),
+            energy_request=joules(limits.ev_energy_request),
+            full_state_of_charge=ratio(limits.full_soc),
+            bulk_state_of_charge=ratio(limits.bulk_soc))
         self.charge.limit(voltage, current, power)
         self._p_max = din_responses.p_max(station)
         return Answer()
@@ -201,20 +201,20 @@ class DinEngine(DcEngine):
         """Follow the vehicle's set-points as far as both sides' limits allow."""
         voltage, current = float(request.ev_target_voltage), float(request.ev_target_current)
         limits = (
-            _number(request.ev_maximum_voltage_limit),
-            _number(request.ev_maximum_current_limit),
-            _number(request.ev_maximum_power_limit))
+            number(request.ev_maximum_voltage_limit),
+            number(request.ev_maximum_current_limit),
+            number(request.ev_maximum_power_limit))
         self._told(
             request.dc_ev_status,
             target_voltage=voltage,
             target_current=current,
             charging_complete=request.charging_complete,
-            **_known(
+            **known(
                 maximum_voltage=limits[0],
                 maximum_current=limits[1],
                 maximum_power=limits[2],
-                remaining_time=_number(request.remaining_time_to_full_soc),
-                remaining_time_to_bulk=_number(request.remaining_time_to_bulk_soc)))
+                remaining_time=number(request.remaining_time_to_full_soc),
+                remaining_time_to_bulk=number(request.remaining_time_to_bulk_soc)))
         self.charge.limit(*limits)
         power = snapshot.power
         if power is None or power.voltage is None:
@@ -264,22 +264,6 @@ class DinEngine(DcEngine):
     def _heed_error(self) -> None:
         if self.vehicle.error_code.startswith('FAILED'):
             raise Refused(Trigger.VEHICLE_ERROR, self.vehicle.error_code)
-
-
-def _number(value: din.PhysicalValue | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _joules(value: din.PhysicalValue | None) -> float | None:
-    return None if value is None else float(value) * _JOULES_PER_WATT_HOUR
-
-
-def _ratio(percent: int | None) -> float | None:
-    return None if percent is None else percent / 100.0
-
-
-def _known(**values: float | None) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 _STOP = {din.SessionStopReq: Rule(DinEngine.session_stop, State.ENDED)}

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exi.messages import din
-from .charge import NO_OFFER, Offer, offer
+from .charge import NO_OFFER, Offer, achieved, offer
 from .din_codes import TRUTH
 from .engine import Case, Refused
-from .station import CableCheck, IsolationState, Snapshot
 from .triggers import Trigger
 
 #: The charge service, the only one.
@@ -84,27 +83,11 @@ def _offered(case: Case[Any]) -> Offer:
     return station
 
 
-def isolation(snapshot: Snapshot, session_id: str) -> din.IsolationLevel:
-    """Return what the cable check of this session and the isolation monitor say now."""
-    level = din.IsolationLevel
-    power = snapshot.power
-    if power is None or power.session_id != session_id:
-        return level.INVALID
-    if power.cable_check not in (CableCheck.VALID, CableCheck.WARNING):
-        return level.INVALID
-    now = snapshot.isolation.state if snapshot.isolation else IsolationState.UNKNOWN
-    if now is IsolationState.FAULT:
-        return level.FAULT
-    if now is IsolationState.WARNING or power.cable_check is CableCheck.WARNING:
-        return level.WARNING
-    return level.VALID
-
-
 def _status(case: Case[Any]) -> din.DCEVSEStatus:
     row = TRUTH[case.condition]
     return din.DCEVSEStatus(
-        evse_isolation_status=row.isolation or isolation(
-            case.snapshot, case.engine.session_id.hex()),
+        evse_isolation_status=row.isolation or din.IsolationLevel[
+            case.engine.isolation(case.snapshot).name],
         evse_status_code=row.status,
         notification_max_delay=0,
         evse_notification=din.EVSENotification.NONE)  # always, for DC [V2G-DC-500]
@@ -192,23 +175,18 @@ def _current_demand(case: Case[din.CurrentDemandReq]) -> din.CurrentDemandRes:
     station, power = _offered(case), case.snapshot.power
     voltage = None if power is None else power.voltage
     current = None if power is None else power.current
-    wanted = float(case.request.ev_target_current)
-    at_current = wanted >= station.maximum_current
-    at_voltage = float(case.request.ev_target_voltage) >= station.maximum_voltage
-    at_power = voltage is not None and wanted * voltage >= station.maximum_power
-    if power is not None:
-        at_current = at_current or power.current_limit_achieved
-        at_voltage = at_voltage or power.voltage_limit_achieved
-        at_power = at_power or power.power_limit_achieved
+    at = achieved(
+        case.snapshot, station, float(case.request.ev_target_voltage),
+        float(case.request.ev_target_current))
     of, unit = din.PhysicalValue.of, din.Unit
     return din.CurrentDemandRes(
         response_code=case.code,
         dc_evse_status=_status(case),
         evse_present_voltage=_measured(voltage, unit.V, case.code),
         evse_present_current=_measured(current, unit.A, case.code),
-        evse_current_limit_achieved=at_current,
-        evse_voltage_limit_achieved=at_voltage,
-        evse_power_limit_achieved=at_power,
+        evse_current_limit_achieved=at.current,
+        evse_voltage_limit_achieved=at.voltage,
+        evse_power_limit_achieved=at.power,
         evse_maximum_voltage_limit=of(station.maximum_voltage, unit.V),
         evse_maximum_current_limit=of(station.maximum_current, unit.A),
         evse_maximum_power_limit=of(station.maximum_power, unit.W))

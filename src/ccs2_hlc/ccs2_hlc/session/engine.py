@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
+from .back_office import BackOfficeAction
 from .charge import ChargeProcess
 from .command import Shutdown
+from .context import Context, Paused
 from .protocols import Protocol
-from .station import Fault, Severity, Snapshot, Station, Urgency
+from .station import Fault, Severity, Snapshot, Urgency
 from .supervision import explain, find_trouble
 from .transport import DataLink
 from .triggers import CAUSES, Condition, Trigger
@@ -64,6 +66,8 @@ class Answer:
     #: Next state where it is not the one of the table.
     then: Enum | None = None
     wait: Wait | None = None
+    #: The request that ends sessions does not end this one: it begins once more.
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,6 @@ class Reply:
     #: ``None``: close at once without an answer.
     message: Any = None
     response_code: str = ''
-    payload_type: int = PAYLOAD_EXI
     close: bool = False
     receive_timeout: float = 0.0
     close_delay: float = 0.0
@@ -92,7 +95,8 @@ class Reply:
 class Case(Generic[R]):
     """What a builder makes a response from."""
 
-    engine: Engine
+    #: Of the builder's protocol.
+    engine: Any
     request: R
     code: Any
     condition: Condition
@@ -130,9 +134,10 @@ class Engine(ABC):
     #: States in which the vehicle is ending the session.
     ENDING: ClassVar[frozenset[Enum]]
 
-    def __init__(self, station: Station, new_session_id: Callable[[], bytes]) -> None:
-        self.station = station
-        self.timing = station.timing
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.station = context.station
+        self.timing = context.station.timing
         self.charge = ChargeProcess()
         self.vehicle = Vehicle()
         self.session_id = b''
@@ -150,11 +155,17 @@ class Engine(ABC):
         self.oscillator_until: float | None = None
         #: A stop from the station's side has been announced, or will be in the next response.
         self.stopping = False
-        self.new_session_id = new_session_id
+        #: The same for a stop after which the vehicle shall pause.
+        self.pausing = False
+        #: The vehicle has ended the session with the wish to join it again.
+        self.paused: Paused | None = None
+        #: The request that is being handled is for the back office, too.
+        self.back_office: BackOfficeAction | None = None
         self._pending: _Pending | None = None
         self._timers: dict[Trigger, float] = {}
         self._close_at: float | None = None
-        self._message = ''
+        #: Why the session ends, for people.
+        self.message = ''
         self._requests = 0
         self._last_request = ''
         self._last_response_code = ''
@@ -187,6 +198,10 @@ class Engine(ABC):
         """Pull `trigger` in `seconds`, unless cancelled; a timer that runs is left alone."""
         self._timers.setdefault(trigger, now + seconds)
 
+    def remaining(self, trigger: Trigger, now: float) -> float:
+        """Return how long a timer has still to run, s; 0 if it does not."""
+        return max(0.0, self._timers.get(trigger, now) - now)
+
     def cancel(self, trigger: Trigger) -> None:
         """Stop a timer, if it runs."""
         self._timers.pop(trigger, None)
@@ -197,7 +212,7 @@ class Engine(ABC):
 
     # What the owner of the connection calls.
 
-    def understands(self, message: Any) -> bool:
+    def understands(self, message: Any, payload_type: int) -> bool:
         """Return whether a message is a request of this protocol; if not, it gets no answer."""
         return type(self.open(message)[1]) in self.BUILDERS
 
@@ -264,7 +279,7 @@ class Engine(ABC):
             return
         if self.failure is None:
             self.failure = trigger
-            self._message = _phrase(trigger, detail)
+            self.message = _phrase(trigger, detail)
         self.charge.off(CAUSES[trigger].shutdown)
         if self.vehicle_was_ready:
             self._oscillator_off(now)
@@ -297,12 +312,14 @@ class Engine(ABC):
             return CAUSES[self.failure].reason
         if self.stopping:
             return StopReason.STATION
+        if self.pausing or self.paused is not None:
+            return StopReason.PAUSE
         return StopReason.VEHICLE if self.state in self.ENDING else StopReason.NONE
 
     def view(self) -> Session:
         """Return what the session tells about itself."""
         code = CAUSES[self.failure].fault if self.failure is not None else None
-        faults = () if code is None else (Fault(code, Severity.ERROR, self._message, 'session'),)
+        faults = () if code is None else (Fault(code, Severity.ERROR, self.message, 'session'),)
         return Session(
             protocol=self.PROTOCOL.number,
             stage=self.stage,
@@ -315,7 +332,7 @@ class Engine(ABC):
             last_request=self._last_request,
             last_response_code=self._last_response_code,
             requests=self._requests,
-            message=self._message,
+            message=self.message,
             faults=faults)
 
     # How it works.
@@ -338,7 +355,7 @@ class Engine(ABC):
             if kind is not None and kind not in self.STATUS_CARRIERS:
                 raise Refused(Trigger.STATION_STOPPED, snapshot.stop.reason)
             self.stopping = True
-            self._message = snapshot.stop.reason
+            self.message = snapshot.stop.reason
             self.start(Trigger.STOP_IGNORED, now, self.timing.stop_patience)
 
     def _raise_trouble(self, snapshot: Snapshot) -> None:
@@ -359,13 +376,14 @@ class Engine(ABC):
     def _accept(self, request: Any, answer: Answer, snapshot: Snapshot) -> Reply:
         condition = Condition.SHUTDOWN if self.stopping else answer.condition
         code, message = self._build(request, answer.trigger, condition, snapshot)
-        if type(request) is self.SESSION_STOP:
+        if type(request) is self.SESSION_STOP and not answer.goes_on:
             self._end()
             self._oscillator_off(snapshot.now + self.timing.oscillator_retain)
             self._close_at = snapshot.now + self.timing.close_after_stop
             return Reply(
                 message=message, response_code=code, close=True,
-                close_delay=self.timing.close_after_stop, data_link=DataLink.TERMINATE)
+                close_delay=self.timing.close_after_stop,
+                data_link=DataLink.TERMINATE if self.paused is None else DataLink.PAUSE)
         timeout = self.receive_timeout(request)
         self.start(
             Trigger.SEQUENCE_TIMEOUT, snapshot.now, timeout + self.timing.sequence_margin)
@@ -379,7 +397,7 @@ class Engine(ABC):
         if not self.ended:
             if trigger is not self.failure:
                 self.failure = trigger
-                self._message = _phrase(trigger, refused.detail)
+                self.message = _phrase(trigger, refused.detail)
             self.charge.off(cause.shutdown)
             if cause.shutdown is Shutdown.EMERGENCY:
                 self._oscillator_off(now)

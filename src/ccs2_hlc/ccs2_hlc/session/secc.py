@@ -14,10 +14,14 @@ from typing import Any, TypeVar
 from .. import exi
 from ..exi.messages import sap
 from .authorization import ExternalAuthorization
+from .back_office import BackOfficeAnswer, BackOfficeRequest
 from .command import ChargeCommand
+from .context import Context, Paused
+from .contract import Trust
 from .din import DinEngine
 from .engine import PAYLOAD_EXI, Engine, Reply
-from .protocols import DIN_70121, Protocol, choose
+from .iso2 import Iso2Engine
+from .protocols import DIN_70121, ISO_15118_2, Protocol, choose
 from .station import (
     MAX_AGE,
     MAX_AGE_SLOW,
@@ -47,8 +51,9 @@ T = TypeVar('T')
 SESSION_ID_LENGTH = 8
 
 #: The engine of each protocol that can be served.
-ENGINES: Mapping[Protocol, Callable[[Station, Callable[[], bytes]], Engine]] = {
+ENGINES: Mapping[Protocol, Callable[[Context], Engine]] = {
     DIN_70121: DinEngine,
+    ISO_15118_2: Iso2Engine,
 }
 
 _MAX_AGES: dict[type, float] = {
@@ -110,7 +115,7 @@ class Request:
     data: bytes
 
 
-Step = list[Received | Outgoing]
+Step = list[Received | Outgoing | BackOfficeRequest]
 
 
 class Secc:
@@ -140,7 +145,14 @@ class Secc:
         self._engine: Engine | None = None
         #: What ended a connection before there was a session.
         self._failure: Trigger | None = None
+        #: Of the request that is to be answered; its response has the same payload type.
         self._sequence = 0
+        self._payload_type = PAYLOAD_EXI
+        #: A session that its vehicle may join again, ``None``: there is none.
+        self._paused: Paused | None = None
+        self._trust: Trust | None = None
+        self._back_office_number = 0
+        self._back_office: BackOfficeAnswer | None = None
 
     # What the station's parts and the vehicle say.
 
@@ -152,6 +164,8 @@ class Secc:
             toggled = before is not None and before[0].bcb_toggles != value.bcb_toggles
             if value.state is PilotState.A or toggled:
                 self._wake()
+            if value.state is PilotState.A:
+                self._paused = None
 
     def connection(self, connection: Connection, now: float) -> Step:
         """Take over what the transport says about its connection."""
@@ -181,7 +195,7 @@ class Secc:
             if request.connection_id != self._link.connection_id:
                 self._early = request
             return []
-        self._sequence = request.sequence
+        self._sequence, self._payload_type = request.sequence, request.payload_type
         engine = self._engine
         namespace = None if engine is None else engine.PROTOCOL.namespace
         schema, message, error = '', None, ''
@@ -196,14 +210,30 @@ class Secc:
             message=message, error=error)
         if engine is None:
             return [received, *self._negotiate(self._open, message)]
-        if message is None or not engine.understands(message):
+        if message is None or not engine.understands(message, request.payload_type):
             return [received, self._ignore(self._open, engine, now)]
         established = engine.established
         reply = engine.request(message, self.snapshot(now))
         if engine.established and not established:
-            self._setup_until = None
+            self._setup_until = self._paused = None
             self._authorization.begin(engine.session_id.hex(), now)
-        return [received, *self._follow(self._open, reply)]
+        return [
+            received, *self._consult(engine, request.data), *self._follow(self._open, reply)]
+
+    def answered(self, number: int, data: bytes, problem: str, now: float) -> Step:
+        """Take over the back office's answer to a request: a message, or why there is none."""
+        engine = self._running
+        if engine is None or number != self._back_office_number:
+            return []
+        message = None
+        if not problem:
+            try:
+                message = exi.decode(
+                    exi.schema_for(self._payload_type, engine.PROTOCOL.namespace), data)
+            except ValueError as error:
+                problem = f'answer of the back office: {error}'
+        self._back_office = BackOfficeAnswer(message, problem)
+        return self.tick(now)
 
     def tick(self, now: float) -> Step:
         """Look at the station and the clock; to be called at :meth:`deadline` and often else."""
@@ -252,6 +282,10 @@ class Secc:
         if self._running is None:
             return 'no session is running'
         return self._running.pause(reason)
+
+    def set_trust(self, trust: Trust | None) -> None:
+        """Take over what contracts are checked against, from now on."""
+        self._trust = trust
 
     def set_limits(self, limits: OperatorLimits) -> None:
         """Narrow what the station offers, from now on."""
@@ -309,7 +343,9 @@ class Secc:
             meter=self.fresh(Meter, now),
             authorization=self._authorization.decision,
             stop=self._stop,
-            limits=self._limits)
+            limits=self._limits,
+            trust=self._trust,
+            back_office=self._back_office)
 
     def fresh(self, kind: type[T], now: float) -> T | None:
         """Return what a part of the station said last, ``None`` if that is too long ago."""
@@ -329,7 +365,7 @@ class Secc:
     def _begin(self, connection: Connection, now: float) -> None:
         self._open = connection
         self._opened_at = now
-        self._engine = self._failure = self._stop = None
+        self._engine = self._failure = self._stop = self._back_office = None
         pilot = self.fresh(Pilot, now)
         if pilot is not None and pilot.state is PilotState.A:
             # Who connects is plugged in: the pilot's news of it, on another topic, are late.
@@ -380,7 +416,11 @@ class Secc:
             return self._send(connection, Reply(
                 message=choice.response, response_code=code, close=True,
                 close_delay=timing.close_after_failure, data_link=DataLink.KEEP))
-        self._engine = ENGINES[choice.protocol](self.station, self._new_session_id)
+        self._engine = ENGINES[choice.protocol](Context(
+            station=self.station, new_session_id=self._new_session_id,
+            security=connection.security,
+            vehicle_certificate_digest=connection.vehicle_certificate_digest,
+            paused=self._paused))
         return self._send(connection, Reply(
             message=choice.response, response_code=code, receive_timeout=timing.sequence))
 
@@ -389,10 +429,23 @@ class Secc:
         if self._engine is not None and self._engine.ended:
             self._authorization.end()
             self._setup_until = None
+            self._paused = self._engine.paused or self._paused
         if reply is None or self._engine is None:
             return []
         namespace = self._engine.PROTOCOL.namespace
-        return self._send(connection, reply, exi.schema_for(reply.payload_type, namespace))
+        return self._send(connection, reply, exi.schema_for(self._payload_type, namespace))
+
+    def _consult(self, engine: Engine, data: bytes) -> Step:
+        """Pass on what the vehicle wants of the back office."""
+        action, engine.back_office = engine.back_office, None
+        if action is None:
+            return []
+        self._back_office_number += 1
+        self._back_office = None
+        return [BackOfficeRequest(
+            number=self._back_office_number, action=action,
+            namespace=engine.PROTOCOL.namespace, data=data,
+            time_budget=self.station.timing.back_office)]
 
     def _ignore(self, connection: Connection, engine: Engine, now: float) -> Outgoing:
         """Wait for another request; the time for that runs on."""
@@ -409,7 +462,7 @@ class Secc:
             connection_id=connection.connection_id,
             sequence=self._sequence,
             action=Action.SEND_THEN_CLOSE if reply.close else Action.SEND,
-            payload_type=reply.payload_type,
+            payload_type=self._payload_type,
             data=exi.encode(reply.message),
             receive_timeout=reply.receive_timeout,
             close_delay=reply.close_delay,

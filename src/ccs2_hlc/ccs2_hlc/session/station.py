@@ -9,6 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+from .schedules import UNLIMITED, Schedule
+from .services import Service
+
+if TYPE_CHECKING:
+    from .back_office import BackOfficeAnswer
+    from .contract import Trust
 
 #: How long a peer's message counts as fresh after it has arrived, s.
 MAX_AGE = 0.5
@@ -205,6 +213,10 @@ class Snapshot:
     authorization: Decision = Decision.WAITING
     stop: StopWish | None = None
     limits: OperatorLimits = OperatorLimits()
+    #: What contracts are checked against, ``None`` if there is no certificate store.
+    trust: Trust | None = None
+    #: The answer to the request that this session has sent last to the back office.
+    back_office: BackOfficeAnswer | None = None
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -224,6 +236,8 @@ class Timing:
     sequence: float = 60.0
     #: V2G_SECC_Sequence_TimeoutCR, after CurrentDemandRes [V2G-DC-957].
     sequence_charge_loop: float = 5.0
+    #: The same after DC_ChargeLoopRes [V2G20-1502]; many vehicles take longer.
+    sequence_charge_loop_iso20: float = 0.5
     #: V2G_SECC_CPState_Detection_Timeout [V2G-DC-547], [V2G-DC-967], [V2G-DC-988].
     pilot_detection: float = 1.5
     #: V2G_SECC_CableCheck_Performance_Time, from the first CableCheckReq.
@@ -243,8 +257,26 @@ class Timing:
     #: The vehicle is given this long to close the connection first (limit: 5 s).
     close_after_stop: float = 4.0
     close_after_failure: float = 2.0
+    #: V2G_SECC_Ongoing_Performance_Time [V2G2-713], for decisions that need no person.
+    ongoing: float = 55.0
+    #: Within this the back office has to answer: the vehicle waits 5 s.
+    back_office: float = 4.5
+    #: How long the vehicle may take to follow a wish for another schedule.
+    renegotiation: float = 60.0
+    #: The same for a wish for a pause [V2G20-3308].
+    pause_notice: float = 60.0
     #: The transport keeps the sequence timeout; the engine acts itself this much later.
     sequence_margin: float = 0.5
+
+
+class ContractPayment(Enum):
+    """Whether vehicles may pay by contract (Plug & Charge), and who decides."""
+
+    OFF = 'off'
+    #: A valid contract and the vehicle's signature suffice.
+    LOCAL = 'local'
+    #: Beyond that the back office decides, as for external payment.
+    SERVICE = 'service'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +293,21 @@ class Station:
     automatic_authorization: bool = False
     #: How long a vehicle may wait for its authorization, s.
     authorization_timeout: float = 300.0
+    contract_payment: ContractPayment = ContractPayment.OFF
+    #: Whether a back office installs and updates contract certificates.
+    certificate_service: bool = False
+    #: A vehicle that pays by contract signs a meter receipt this often, s; 0: never.
+    receipt_interval: float = 0.0
+    #: Power over time that is offered, capped by the limits of the moment.
+    schedules: tuple[Schedule, ...] = UNLIMITED
+    #: Ask the vehicle for another schedule when the operator's limits change.
+    renegotiation: bool = False
+    #: What is offered besides charging.
+    services: tuple[Service, ...] = ()
+    #: Whether a vehicle may interrupt charging and keep the contactors closed (ISO 15118-20).
+    standby: bool = True
+    #: Whether a vehicle may choose other services after a stop (ISO 15118-20).
+    service_renegotiation: bool = True
     #: Refuse SessionStopReq in the charge loop, as a strict reading of DIN 70121 demands.
     strict_sequence: bool = False
     #: Refuse a charging profile above the offered schedule [V2G-DC-399].

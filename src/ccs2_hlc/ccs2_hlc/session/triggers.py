@@ -42,20 +42,41 @@ class Trigger(StrEnum):
     # Positive.
     ACCEPTED = auto()
     NEW_SESSION = auto()
+    SESSION_JOINED = auto()
+    CERTIFICATE_EXPIRES_SOON = auto()
 
     # The vehicle's message is refused.
     OUT_OF_SEQUENCE = auto()
     UNKNOWN_SESSION = auto()
     PAYMENT_NOT_OFFERED = auto()
+    SERVICE_UNKNOWN = auto()
     SERVICE_NOT_OFFERED = auto()
+    NO_CHARGE_SERVICE = auto()
     ENERGY_TRANSFER_NOT_OFFERED = auto()
     CHARGE_PARAMETERS = auto()
     SCHEDULE_NOT_OFFERED = auto()
     PROFILE_ABOVE_SCHEDULE = auto()
     NOT_READY_FOR_POWER = auto()
     STARTED_TWICE = auto()
+    RENEGOTIATED_TOO_EARLY = auto()
+    PAUSED_TOO_EARLY = auto()
     PRE_CHARGE_CURRENT = auto()
     VEHICLE_ERROR = auto()
+
+    # The vehicle's contract.
+    CERTIFICATE_EXPIRED = auto()
+    CERTIFICATE_REVOKED = auto()
+    CERTIFICATE_UNKNOWN = auto()
+    CERTIFICATE_NOT_ALLOWED = auto()
+    CERTIFICATE_CHAIN = auto()
+    CERTIFICATE_UNCHECKED = auto()
+    CHALLENGE = auto()
+    SIGNATURE = auto()
+    RECEIPT = auto()
+    RECEIPT_SESSION = auto()
+    CONTRACT_CANCELED = auto()
+    BACK_OFFICE_REFUSED = auto()
+    BACK_OFFICE_LATE = auto()
 
     # The station's side.
     AUTHORIZATION_DENIED = auto()
@@ -147,7 +168,9 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.UNKNOWN_SESSION: _refused('request carries the id of another session'),
     Trigger.PAYMENT_NOT_OFFERED: _refused('payment option was not offered'),
     Trigger.SERVICE_NOT_OFFERED: _refused(
-        'services other than exactly the charge service selected'),
+        'services selected that were not offered'),
+    Trigger.SERVICE_UNKNOWN: _refused('details asked for of a service that is not offered'),
+    Trigger.NO_CHARGE_SERVICE: _refused('charge service is not among those selected'),
     Trigger.ENERGY_TRANSFER_NOT_OFFERED: _refused('energy transfer type was not offered'),
     Trigger.CHARGE_PARAMETERS: _refused(
         'charge parameters are for AC, negative, or below what the station can supply'),
@@ -156,10 +179,27 @@ CAUSES: dict[Trigger, Cause] = {
         'charging profile exceeds the offered schedule in power or time'),
     Trigger.NOT_READY_FOR_POWER: _refused('power asked for while the station is not ready'),
     Trigger.STARTED_TWICE: _refused('power asked for although it is being delivered'),
+    Trigger.RENEGOTIATED_TOO_EARLY: _refused('schedule renegotiated before power was started'),
+    Trigger.PAUSED_TOO_EARLY: _refused('pause wanted before power was stopped'),
     Trigger.PRE_CHARGE_CURRENT: _refused('more than 2 A asked for in pre-charge'),
     Trigger.VEHICLE_ERROR: Cause(
         'vehicle reports an error of its own', StopReason.VEHICLE,
         fault=FaultCode.VEHICLE_ERROR),
+    Trigger.CERTIFICATE_EXPIRED: _refused('contract certificate has expired or is not yet valid'),
+    Trigger.CERTIFICATE_REVOKED: _refused('contract certificate is revoked'),
+    Trigger.CERTIFICATE_UNKNOWN: _refused('no trusted root has issued the contract'),
+    Trigger.CERTIFICATE_NOT_ALLOWED: _refused('certificate is not for contracts'),
+    Trigger.CERTIFICATE_CHAIN: _refused('contract certificate chain is faulty'),
+    Trigger.CERTIFICATE_UNCHECKED: Cause(
+        'contract certificate cannot be checked', StopReason.FAULT),
+    Trigger.CHALLENGE: _refused('challenge is missing or is not the one of this session'),
+    Trigger.SIGNATURE: _refused('signature is missing or wrong'),
+    Trigger.RECEIPT: _refused('meter receipt is not signed or not the one asked for'),
+    Trigger.RECEIPT_SESSION: _refused('meter receipt is of another session'),
+    Trigger.CONTRACT_CANCELED: _refused('back office has canceled the contract'),
+    Trigger.BACK_OFFICE_REFUSED: Cause(
+        'back office gives no contract certificate', StopReason.FAULT),
+    Trigger.BACK_OFFICE_LATE: Cause('back office does not answer in time', StopReason.TIMEOUT),
     Trigger.AUTHORIZATION_DENIED: Cause('authorization denied', StopReason.STATION),
     Trigger.AUTHORIZATION_TIMEOUT: Cause('not authorized in time', StopReason.TIMEOUT),
     Trigger.STATION_STOPPED: Cause(
