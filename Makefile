@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell [ "$$ROS_DISTRO" = jazzy ] && command -v python3 || command -v python3.11 || command -v python3)
 RUN := tools/run
-PYTHON_SOURCES := tools benchmarks fuzz launch/setup.py $(wildcard src/*/ccs2_*) $(wildcard src/*/setup.py)
+PYTHON_SOURCES := tools benchmarks fuzz $(wildcard src/*/ccs2_*)
 
 # The demo: make demo PROTOCOL=din SOC=0.2 TARGET=0.8
 DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(if $(SOC),--soc $(SOC)) \
@@ -11,7 +11,7 @@ DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(
 # More options for pytest: make test PYTEST='-k slac -x'
 PYTEST ?=
 
-.PHONY: help demo test bench lint fuzz build docs peer pins clean
+.PHONY: help demo test bench lint fuzz build docs pins clean
 
 help:
 	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
@@ -21,7 +21,6 @@ help:
 	@echo 'make fuzz    coverage-guided fuzzing of the EXI codec'
 	@echo 'make build   .venv and install/, and nothing else'
 	@echo 'make docs    the generated pages of docs/'
-	@echo 'make peer    .venv-peer with an independent car, for make bench'
 	@echo 'make pins    rewrite tools/constraints.txt from what is installed'
 	@echo 'make clean   remove everything that the others made'
 
@@ -52,14 +51,9 @@ docs: build
 	@$(RUN) python tools/interface_docs.py --write
 	@$(RUN) python -m ccs2_hlc.session.code_tables docs/response-codes.md
 
-peer:
-	@$(PYTHON) -m venv .venv-peer
-	@touch .venv-peer/COLCON_IGNORE
-	@.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements-peer.txt
-
 pins: build
 	@$(PYTHON) tools/bootstrap.py --pin
 
 clean:
-	rm -rf .venv .venv-peer build install log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build install log demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tools tests benchmarks launch \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +

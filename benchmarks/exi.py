@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,10 +25,10 @@ from typing import Any, NamedTuple
 from ccs2_hlc import exi
 from ccs2_hlc.exi.sampling import Amount, Sampler
 from ccs2_hlc.exi.schemas import messages
+from peer_environment import interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT.parent / 'shared' / 'corpus' / 'exi.jsonl'
-JOSEV = 'iso15118==0.31.2'
 #: Wanted: every message of SupportedAppProtocol and DIN, the charge loops, certificates.
 LOOPS = {
     ('iso2', 'CurrentDemandReq'), ('iso2', 'CurrentDemandRes'),
@@ -136,17 +135,7 @@ def median(action: Callable[[], Any], seconds: float) -> float:
 
 def josev(chosen: list[Vector]) -> dict[tuple[str, str], tuple[float, float] | str]:
     """Return the peer's times in µs by message, or what it says instead."""
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    home = cache / 'ccs2' / 'josev-codec'
-    python = home / 'bin' / 'python'
-    ready = home / 'ready'
-    if not ready.exists():
-        venv.create(home, with_pip=True, clear=True)
-        done = subprocess.run([python, '-m', 'pip', 'install', '-q', JOSEV, 'aiofile'],
-                              capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        ready.touch()
+    python = interpreter()
     lines = '\n'.join(f'{item.schema} {item.data.hex()}' for item in chosen)
     done = subprocess.run(
         [python, ROOT / 'benchmarks' / 'exi_josev.py'], input=lines, capture_output=True,
@@ -186,7 +175,7 @@ def main() -> int:
     else:
         try:
             peer = josev(chosen)
-            print(f'peer: Josev ({JOSEV} with EXIficient, warm)')
+            print('peer: Josev (iso15118 with EXIficient, warm)')
         except RuntimeError as error:
             print(f'peers: Josev could not be measured: {error}')
     print(f'EXI codec, median µs per message; Python {platform.python_version()}, '

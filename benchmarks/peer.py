@@ -1,8 +1,8 @@
 """The independent car over a veth pair: at this station, and at the station it comes with.
 
 Two network namespaces stand for the two ends of the charging cable; each run makes them and
-removes them again. Needs root, Java (the peer's EXI codec) and the peer's environment
-(`make peer`). Run as a program, this is the part that runs in the station's namespace.
+removes them again. Needs root and Java (the peer's EXI codec). Run as a program, this is the part
+that runs in the station's namespace.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from pathlib import Path
 
 from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.vehicle import Wish
+from peer_environment import PeerError, interpreter
 from station.connector import Connector
 from station.parameters import changed, direct_link
 from station.processes import StationProcesses
 
 NAME = 'iso15118 (Josev), DIN SPEC 70121'
-ROOT = Path(__file__).resolve().parent.parent
-#: Interpreter of the environment that `make peer` makes; another one by this variable.
-PYTHON = Path(os.environ.get('CCS2_PEER_PYTHON', ROOT / '.venv-peer/bin/python'))
 STATION, CAR = 'ccs2_station', 'ccs2_car'
 #: Network interfaces of the two ends.
 STATION_END, CAR_END = 'ccs2secc', 'ccs2evcc'
@@ -43,10 +41,6 @@ NO_CURRENT, FLOWS = 0.5, 1.0
 Latencies = dict[str, list[float]]
 
 
-class PeerError(Exception):
-    """A session with the peer failed; the text says how."""
-
-
 def missing() -> str:
     """Return what is missing to run the peer, '' if nothing."""
     if os.geteuid() != 0:
@@ -54,8 +48,10 @@ def missing() -> str:
     for program in ('ip', 'java'):
         if shutil.which(program) is None:
             return f'{program} is not installed'
-    if not PYTHON.exists():
-        return "its environment is not there; 'make peer' makes it"
+    try:
+        interpreter()
+    except PeerError as error:
+        return str(error)
     return ''
 
 
@@ -114,8 +110,9 @@ def run(station: str, loops: int) -> Latencies:
 
 def car_command(loops: int, voltage: int, out: Path) -> list[str]:
     """Return how to run the peer's car in its namespace."""
-    return ['ip', 'netns', 'exec', CAR, str(PYTHON), str(Path(__file__).with_name('peer_car.py')),
-            CAR_END, str(loops), str(voltage), str(out)]
+    program = Path(__file__).with_name('peer_car.py')
+    return ['ip', 'netns', 'exec', CAR, str(interpreter()), str(program), CAR_END, str(loops),
+            str(voltage), str(out)]
 
 
 async def charge_here(loops: int, out: Path) -> int:
@@ -194,7 +191,7 @@ async def charge_there(loops: int, out: Path) -> int:
     environment = {**os.environ, 'NETWORK_INTERFACE': STATION_END, 'SECC_ENFORCE_TLS': 'False',
                    'PROTOCOLS': 'DIN_SPEC_70121', 'AUTH_MODES': 'EIM', 'LOG_LEVEL': 'ERROR'}
     station = await asyncio.create_subprocess_exec(
-        str(PYTHON), '-m', 'iso15118.secc.main', cwd=out.parent, env=environment)
+        str(interpreter()), '-m', 'iso15118.secc.main', cwd=out.parent, env=environment)
     try:
         # It has no sign of being ready; its car asks by SDP for 12 s.
         await asyncio.sleep(2.0)

@@ -1,9 +1,9 @@
 """Time on the wire from a request to its response, for every message of whole sessions.
 
 The simulated station runs as in the demo, each node in its own process. The car runs here, and
-takes the time from handing a request to the kernel to having read the complete response. Where an
-independent car is installed (docs/interoperability.md), it is measured, too: at this station, and
-beside it at the station that comes with it.
+takes the time from handing a request to the kernel to having read the complete response. As root,
+an independent car is measured, too (docs/interoperability.md): at this station, and beside it at
+the station that it comes with.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from ccs2_sim.car.session import Result, Session, Visit
 from ccs2_sim.car.vehicle import PlantVehicle
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
+from peer_environment import PeerError
 from station.connector import Connector
 from station.parameters import changed, direct_link
 from station.processes import StationError, StationProcesses
 
 #: s from one CurrentDemandReq to the next: as real cars do.
 LOOP_PERIOD = 0.025
-ROW = '{:<36}{:>7}{:>9}{:>9}{:>9}'
+ROW = '{:<36}{:>7}{:>9}{:>9}{:>11}'
 
 
 def table(title: str, latencies: Mapping[str, Sequence[float]]) -> str:
@@ -90,7 +91,7 @@ def main() -> int:
         else:
             for station, latencies in peer.measure(options.peer_loops).items():
                 print('\n' + table(f'{peer.NAME} at {station}', latencies))
-    except (StationError, peer.PeerError) as error:
+    except (StationError, PeerError) as error:
         print(f'failed: {error}', file=sys.stderr)
         return 1
     finally:
