@@ -14,7 +14,7 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).resolve().parent.parent / 'tools' / 'requirements-peer.txt'
 
 
-class PeerError(Exception):
+class PeerError(RuntimeError):
     """The peer cannot be installed, or a session with it failed; the text says how."""
 
 
