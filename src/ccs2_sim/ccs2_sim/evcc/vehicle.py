@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+from ccs2_sim.evcc.wallet import Wallet
 
 #: Above this state of charge the battery takes less and less current.
 TAPER_START = 0.8
@@ -49,6 +52,17 @@ class Wish:
     """Unplug whatever the lock does."""
 
 
+class Acquisition(Enum):
+    """How the car comes to the contract that it pays with."""
+
+    NONE = ''
+    """It has one."""
+    INSTALL = 'install'
+    """By its provisioning certificate."""
+    UPDATE = 'update'
+    """By the contract that it has."""
+
+
 @dataclass(frozen=True)
 class CarSettings:
     """What kind of car it is, and what its driver wants."""
@@ -67,6 +81,13 @@ class CarSettings:
     """Charge loop messages after which it stops; 0 = no limit."""
     loop_period: float = 0.1
     """s from one request of a repeated message to the next; 0 = as fast as the station answers."""
+    wallet: Wallet | None = None
+    """Pays by contract with it; None: somebody else pays (EIM)."""
+    acquisition: Acquisition = Acquisition.NONE
+    renegotiate_after: int = 0
+    """Charge loop messages after which the car wants another schedule, once; 0 = never."""
+    pause_after: int = 0
+    """Charge loop messages after which the car pauses the session, once; 0 = never."""
 
     def target_current(self, state: VehicleState) -> float:
         """Return the current the car asks for now, A."""

@@ -1,0 +1,353 @@
+"""The car's ISO 15118-2 engine against the station's session core, on a virtual clock."""
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from iso2_pair import Pair, PairBench, contract_bench
+
+from ccs2_hlc.exi.messages import iso2
+from ccs2_hlc.session.schedules import Schedule, Step
+from ccs2_hlc.session.services import read_services
+from ccs2_hlc.session.station import ContractPayment, OperatorLimits, StopWish, Urgency
+from ccs2_pki.lab.directory import write_lab
+from ccs2_pki.profiles import RootKind
+from ccs2_sim.evcc.iso2 import Iso2Evcc
+from ccs2_sim.evcc.outcome import ErrorCode
+from ccs2_sim.evcc.vehicle import Acquisition
+from ccs2_sim.lab import read_roots, read_wallet
+from ccs2_sim.provisioning import Refusal, read_provider
+
+NOW = datetime.now(UTC)
+FIRST = ['SessionSetup', 'ServiceDiscovery', 'PaymentServiceSelection', 'Authorization']
+CONTRACT = ['SessionSetup', 'ServiceDiscovery', 'PaymentServiceSelection', 'PaymentDetails',
+            'Authorization']
+CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']
+LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
+Code = iso2.ResponseCode
+
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    directory = tmp_path_factory.mktemp('lab') / 'lab'
+    write_lab(directory, NOW)
+    return directory
+
+
+@pytest.fixture
+def roots(lab):
+    return {kind: read_roots(lab, kind) for kind in RootKind}
+
+
+@pytest.fixture
+def wallet(lab):
+    return read_wallet(lab, NOW)
+
+
+@pytest.fixture
+def provider(lab):
+    made = read_provider(lab)
+
+    def answer(data):
+        try:
+            return made.answer(data, NOW), ''
+        except Refusal as refusal:
+            return b'', str(refusal)
+    return answer
+
+
+# External payment
+
+
+def test_whole_session_by_external_payment():
+    pair = Pair(maximum_loops=20)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.names() == FIRST + CHARGE + LAST
+    # B, C, contactors, open in C, B: in this order and nothing else.
+    assert [(wish.load, wish.contactors) for wish in pair.wishes] == [
+        ('B', False), ('C', False), ('C', True), ('C', False), ('B', False)]
+    assert pair.bench.stage == 'FINISHED'
+    assert all(message.header.signature is None for message in pair.requests)
+
+
+def test_state_of_charge_ends_the_session():
+    pair = Pair()
+    pair.gain = 0.01
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.vehicle.state_of_charge >= 0.8
+
+
+def test_details_of_every_service_are_asked_for():
+    bench = PairBench(services=read_services_of(3, 4))
+    pair = Pair(bench, maximum_loops=2)
+    assert pair.run().error is ErrorCode.NONE
+    assert [body.service_id for body in pair.bodies(iso2.ServiceDetailReq)] == [3, 4]
+    assert pair.engine.parameter_sets == {3: [1], 4: [1]}
+
+
+def read_services_of(*numbers):
+    return read_services({'services': [
+        {'number': number, 'name': f'service {number}', 'category': 'Internet', 'free': True,
+         'sets': [{'number': 1, 'parameters': {'Port': 80}}]} for number in numbers]})
+
+
+@pytest.mark.parametrize('name', Iso2Evcc.steps)
+def test_failed_response_ends_the_session_at_once(name, roots, wallet, provider):
+    pair = everything(name, roots, wallet, provider)
+    pair.overrides[name] = lambda response, count: replace(
+        response, body=replace(response.body, response_code=Code.FAILED))
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'FAILED' in outcome.text
+    assert pair.engine.step == name
+    assert not pair.vehicle.contactors
+    assert pair.wishes[-1].load == 'B'
+
+
+@pytest.mark.parametrize('name', Iso2Evcc.steps)
+def test_silence_is_a_timeout_of_that_message(name, roots, wallet, provider):
+    pair = everything(name, roots, wallet, provider)
+    pair.overrides[name] = lambda response, count: None
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.TIMEOUT
+    assert Iso2Evcc.steps[name].expects.__name__ in outcome.text
+    assert not pair.vehicle.contactors
+
+
+def everything(name, roots, wallet, provider):
+    """Return a pair whose session comes to the step `name`."""
+    acquisition = {'CertificateInstallation': Acquisition.INSTALL,
+                   'CertificateUpdate': Acquisition.UPDATE}.get(name, Acquisition.NONE)
+    bench = contract_bench(roots, NOW, certificate_service=True, receipt_interval=1.0)
+    return Pair(bench, provider=provider, wallet=wallet, acquisition=acquisition,
+                renegotiate_after=5, maximum_loops=40)
+
+
+def test_timeouts_of_single_messages():
+    timeouts = {name: step.timeout for name, step in Iso2Evcc.steps.items() if step.timeout != 2.0}
+    assert timeouts == {
+        'ServiceDetail': 5, 'CertificateInstallation': 5, 'CertificateUpdate': 5,
+        'PaymentDetails': 5, 'PowerDelivery': 5, 'PowerDeliveryStop': 5,
+        'PowerDeliveryRenegotiate': 5, 'CurrentDemand': 0.25}
+
+
+def test_contract_is_not_forced_upon_a_station_without_it(wallet):
+    outcome = Pair(wallet=wallet).run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'Contract' in outcome.text
+
+
+# Schedules
+
+
+def test_schedule_with_the_most_energy_is_taken_and_kept():
+    few = Schedule(1, (Step(0, 5e3), Step(7200, 50e3)))
+    many = Schedule(2, (Step(0, 20e3), Step(2, 10e3)))
+    pair = Pair(PairBench(schedules=(few, many)), maximum_loops=60)
+    assert pair.run().error is ErrorCode.NONE
+    start = pair.bodies(iso2.PowerDeliveryReq)[0]
+    assert start.sa_schedule_tuple_id == 2
+    assert [(entry.charging_profile_entry_start, float(entry.charging_profile_entry_max_power))
+            for entry in start.charging_profile.profile_entry] == [(0, 20e3), (2, 10e3)]
+    demands = [float(body.ev_target_current) * 380 for body in pair.bodies(iso2.CurrentDemandReq)]
+    # The limit falls 2 s after it was agreed: cable check and pre-charge take longer.
+    assert max(demands) == pytest.approx(10e3, rel=0.01)
+
+
+# What the station and the driver want
+
+
+def test_station_can_stop():
+    pair = Pair()
+    pair.run(until='CurrentDemand')
+    assert pair.bench.secc.stop(StopWish(Urgency.NORMAL, 'closing time')) is None
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.STOPPED_BY_STATION
+    assert pair.names()[-3:] == LAST
+
+
+def test_station_can_stop_at_once():
+    pair = Pair()
+    pair.run(until='CurrentDemand')
+    assert pair.bench.secc.stop(StopWish(Urgency.IMMEDIATE, 'now')) is None
+    assert pair.run().error in (ErrorCode.REFUSED, ErrorCode.EMERGENCY)
+    assert not pair.vehicle.contactors
+
+
+def test_station_can_renegotiate():
+    pair = Pair(PairBench(renegotiation=True), maximum_loops=60)
+    pair.run(until='CurrentDemand')
+    pair.turn()
+    pair.bench.secc.set_limits(OperatorLimits(maximum_power=7e3))
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.renegotiations == 1
+    assert pair.names() == [*FIRST, *CHARGE, 'PowerDelivery', *CHARGE, *LAST]
+    # The new schedule is kept, and the contactors have stayed closed in between.
+    assert float(pair.bodies(iso2.CurrentDemandReq)[-10].ev_target_current) * 380 <= 7e3 * 1.01
+    assert [wish.contactors for wish in pair.wishes] == [False, False, True, False, False]
+
+
+def test_car_can_renegotiate():
+    pair = Pair(renegotiate_after=5, maximum_loops=30)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.renegotiations == 1
+    progress = [body.charge_progress for body in pair.bodies(iso2.PowerDeliveryReq)]
+    assert progress == [iso2.ChargeProgress.START, iso2.ChargeProgress.RENEGOTIATE,
+                        iso2.ChargeProgress.START, iso2.ChargeProgress.STOP]
+    # No current when the schedule is let go.
+    names = [type(message.body).__name__ for message in pair.requests]
+    before = pair.requests[names.index('PowerDeliveryReq', names.index('CurrentDemandReq')) - 1]
+    assert float(before.body.ev_target_current) == 0
+
+
+def test_car_pauses_and_resumes():
+    bench = PairBench()
+    pair = Pair(bench, pause_after=5)
+    outcome = pair.run()
+    assert (outcome.error, outcome.text) == (ErrorCode.NONE, 'paused')
+    assert pair.requests[-1].body.charging_session is iso2.ChargingSession.PAUSE
+    paused = pair.engine.paused
+    assert paused.session_id == pair.engine.session_id
+    bench.advance(10)
+    again = Pair(bench, paused, maximum_loops=10, pause_after=5)
+    assert again.run().error is ErrorCode.NONE
+    assert again.engine.joined
+    assert again.engine.session_id == paused.session_id
+    assert again.bodies(iso2.SessionSetupRes)[0].response_code is Code.OK_OLD_SESSION_JOINED
+    assert again.engine.schedule.number == paused.schedule
+    assert again.requests[-1].body.charging_session is iso2.ChargingSession.TERMINATE
+
+
+def test_station_that_has_forgotten_the_session_gets_a_new_one():
+    bench = PairBench()
+    pair = Pair(bench, pause_after=5)
+    pair.run()
+    again = Pair(PairBench(), pair.engine.paused, maximum_loops=5)
+    assert again.run().error is ErrorCode.NONE
+    assert not again.engine.joined
+    assert again.engine.session_id != pair.engine.session_id
+
+
+# Plug & Charge
+
+
+def test_whole_session_by_contract(roots, wallet):
+    pair = Pair(contract_bench(roots, NOW), wallet=wallet, maximum_loops=10)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.names() == CONTRACT + CHARGE + LAST
+    assert pair.bench.secc.session().authorization.name == 'CONTRACT'
+    details, = pair.bodies(iso2.PaymentDetailsReq)
+    assert details.emaid == wallet.contract.name
+    first = pair.bodies(iso2.AuthorizationReq)[0]
+    assert first.gen_challenge == pair.bodies(iso2.PaymentDetailsRes)[0].gen_challenge
+
+
+def test_only_the_first_authorization_request_is_signed(roots, wallet):
+    pair = Pair(contract_bench(
+        roots, NOW, contract_payment=ContractPayment.SERVICE, automatic=False), wallet=wallet)
+    for _ in range(200):
+        pair.run(until='Authorization') if not pair.requests else pair.turn()
+        if pair.counts['Authorization'] == 3:
+            break
+    signed = [message for message in pair.requests
+              if isinstance(message.body, iso2.AuthorizationReq)]
+    assert [message.header.signature is not None for message in signed] == [True, False, False]
+    assert [message.body.gen_challenge is not None for message in signed] == [True, False, False]
+
+
+def test_receipts_are_signed(roots, wallet):
+    pair = Pair(contract_bench(roots, NOW, receipt_interval=1.0), wallet=wallet, maximum_loops=60)
+    assert pair.run().error is ErrorCode.NONE
+    receipts = pair.bodies(iso2.MeteringReceiptReq)
+    assert len(receipts) >= 2
+    told = [body.meter_info for body in pair.bodies(iso2.CurrentDemandRes)
+            if body.receipt_required]
+    assert [body.meter_info for body in receipts] == told
+    assert receipts[0].session_id == pair.engine.session_id
+
+
+def test_receipt_without_a_contract_is_refused():
+    def ask(response, count):
+        return replace(response, body=replace(response.body, receipt_required=True))
+    pair = Pair()
+    pair.overrides['CurrentDemand'] = ask
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'receipt' in outcome.text
+
+
+@pytest.mark.parametrize(('acquisition', 'step'), [
+    (Acquisition.INSTALL, 'CertificateInstallation'), (Acquisition.UPDATE, 'CertificateUpdate')])
+def test_contract_is_acquired_and_used(lab, roots, provider, acquisition, step):
+    had = '' if acquisition is Acquisition.INSTALL else 'contract'
+    wallet = read_wallet(lab, NOW, had)
+    bench = contract_bench(roots, NOW, certificate_service=True)
+    pair = Pair(bench, provider=provider, wallet=wallet, acquisition=acquisition, maximum_loops=5)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.names() == ['SessionSetup', 'ServiceDiscovery', 'ServiceDetail',
+                            'PaymentServiceSelection', step, *CONTRACT[3:], *CHARGE, *LAST]
+    new = read_wallet(lab, NOW, 'contract_new').contract
+    assert pair.engine.wallet.contract.chain == new.chain
+    assert pair.engine.wallet.contract.key.private_numbers() == new.key.private_numbers()
+
+
+SPOILED = {
+    'eMAID': lambda body: replace(body, emaid=replace(body.emaid, value='DE8AA001234568')),
+    'key': lambda body: replace(body, contract_signature_encrypted_private_key=replace(
+        body.contract_signature_encrypted_private_key, value=bytes(48))),
+    'dh': lambda body: replace(body, dh_public_key=replace(body.dh_public_key, value=bytes(65))),
+    'contract': lambda body: replace(body, contract_signature_cert_chain=replace(
+        body.contract_signature_cert_chain, sub_certificates=None)),
+    'service': lambda body: replace(body, sa_provisioning_certificate_chain=replace(
+        body.sa_provisioning_certificate_chain, sub_certificates=None)),
+    'id': lambda body: replace(body, contract_signature_cert_chain=replace(
+        body.contract_signature_cert_chain, id=None)),
+    'ids': lambda body: replace(body, emaid=replace(body.emaid, id='id1')),
+}
+
+
+@pytest.mark.parametrize('name', SPOILED)
+def test_spoiled_delivery_is_not_believed(lab, roots, provider, name):
+    pair = Pair(
+        contract_bench(roots, NOW, certificate_service=True), provider=provider,
+        wallet=read_wallet(lab, NOW, ''), acquisition=Acquisition.INSTALL)
+    pair.overrides['CertificateInstallation'] = lambda response, count: replace(
+        response, body=SPOILED[name](response.body))
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert pair.engine.wallet.contract is None
+
+
+def test_delivery_without_signature_is_not_believed(lab, roots, provider):
+    pair = Pair(contract_bench(roots, NOW, certificate_service=True), provider=provider,
+                wallet=read_wallet(lab, NOW, ''), acquisition=Acquisition.INSTALL)
+    pair.overrides['CertificateInstallation'] = lambda response, count: replace(
+        response, header=replace(response.header, signature=None))
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'not signed' in outcome.text
+
+
+def test_delivery_of_a_foreign_service_is_not_believed(lab, roots, provider):
+    pair = Pair(contract_bench(roots, NOW, certificate_service=True), provider=provider,
+                wallet=read_wallet(lab, NOW, ''), acquisition=Acquisition.INSTALL)
+
+    def forget_roots(response, count):
+        pair.engine.wallet = replace(pair.engine.wallet, roots=())
+        return response
+    pair.overrides['CertificateInstallation'] = forget_roots
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'no trusted root' in outcome.text
+
+
+def test_keys_are_not_shown(wallet):
+    text = repr(wallet)
+    for number in (wallet.contract.key, wallet.provisioning.key):
+        assert f'{number.private_numbers().private_value:x}' not in text
+    assert 'PrivateKey' not in text
