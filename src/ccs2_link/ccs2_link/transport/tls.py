@@ -36,44 +36,13 @@ from ccs2_link.transport.client_hello import (
     read_client_hello,
 )
 from ccs2_link.transport.credentials import Credentials, ServerCredential
+from ccs2_link.transport.tls_channel import EngineChannel, alert_error
 from ccs2_pki.certificate import KeyAlgorithm
-from ccs2_pki.chains import ChainResult, check_der_chain
+from ccs2_pki.chains import check_der_chain
 from ccs2_pki.errors import PkiError
 from ccs2_pki.profiles import ISO20, ISO20_INTEROPERABILITY, Profile, Role
 from ccs2_pki.selection import ISO2_KEYS, ISO20_KEYS, TrustedAuthority, choose, staples, usable
 
-#: OpenSSL's verification errors, each of which gives the alert behind it (RFC 8446 clause 6.2).
-_SIGNATURE = 7              # decrypt_error
-_NOT_YET_VALID = 9          # bad_certificate
-_EXPIRED = 10               # certificate_expired
-_UNKNOWN_ISSUER = 20        # unknown_ca
-_REVOKED = 23               # certificate_revoked
-_INVALID_PURPOSE = 26       # unsupported_certificate
-_REJECTED = 28              # bad_certificate
-_NOT_DECIDED = 50           # handshake_failure
-_INVALID_ISSUER = 79        # unknown_ca
-_ERRORS = {
-    ChainResult.TIME_NOT_TRUSTED: _NOT_DECIDED,
-    ChainResult.REVOCATION_UNKNOWN: _NOT_DECIDED,
-    ChainResult.NO_ANCHOR: _UNKNOWN_ISSUER,
-    ChainResult.NOT_A_CA: _INVALID_ISSUER,
-    ChainResult.CA_KEY_USAGE: _INVALID_ISSUER,
-    ChainResult.PATH_LENGTH_EXCEEDED: _INVALID_ISSUER,
-    ChainResult.SIGNATURE_INVALID: _SIGNATURE,
-    ChainResult.LEAF_EXPIRED: _EXPIRED,
-    ChainResult.ISSUER_EXPIRED: _EXPIRED,
-    ChainResult.ANCHOR_EXPIRED: _EXPIRED,
-    ChainResult.LEAF_NOT_YET_VALID: _NOT_YET_VALID,
-    ChainResult.ISSUER_NOT_YET_VALID: _NOT_YET_VALID,
-    ChainResult.ANCHOR_NOT_YET_VALID: _NOT_YET_VALID,
-    ChainResult.REVOKED: _REVOKED,
-    ChainResult.WRONG_KEY_ALGORITHM: _INVALID_PURPOSE,
-    ChainResult.WRONG_SIGNATURE_ALGORITHM: _INVALID_PURPOSE,
-    ChainResult.MIXED_ALGORITHMS: _INVALID_PURPOSE,
-    ChainResult.LEAF_IS_CA: _INVALID_PURPOSE,
-    ChainResult.LEAF_KEY_USAGE: _INVALID_PURPOSE,
-    ChainResult.LEAF_EXTENDED_KEY_USAGE: _INVALID_PURPOSE,
-}
 #: For each kind of key: the signature it makes, by OpenSSL's name and by the registry's number.
 _SIGNATURES = {
     KeyAlgorithm.P256: ('ecdsa_secp256r1_sha256', 0x0403),
@@ -82,7 +51,6 @@ _SIGNATURES = {
 }
 _SUITE_1_2 = b'ECDHE-ECDSA-AES128-SHA256'
 _SUITES_1_3 = b'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
-_READ_SIZE = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,79 +207,20 @@ def _trusted(offers: Sequence[_Offer], authorities: Sequence[TrustedAuthority]) 
     return next((offer for offer in offers if offer.credential.chain is chain), None)
 
 
-class TlsChannel:
-    """One TLS connection: octets in, octets out."""
+class TlsChannel(EngineChannel):
+    """The station's side of one TLS connection."""
 
     def __init__(self, server: TlsServer) -> None:
-        self.ready = False
+        super().__init__('vehicle')
         self.security = Security.NONE
-        self.cipher_suite = ''
         self.vehicle_certificate_digest = b''
-        self.peer_closed = False
         self._server = server
-        self._hello = b''
-        self._engine: SSL.Connection | None = None
         self._judge_handle: object = None
-        self._refusal = ''
 
-    def receive(self, data: bytes) -> bytes:
-        """Take octets of the socket, return those for V2GTP; raise ChannelError on failure."""
-        engine = self._engine
-        if engine is None:
-            self._hello += data
-            engine = self._engine = self._start()
-            if engine is None:
-                return b''
-            data, self._hello = self._hello, b''
-        try:
-            engine.bio_write(data)
-            if not self.ready:
-                engine.do_handshake()
-                self._handshake_done(engine)
-            return self._read(engine)
-        except SSL.WantReadError:
-            return b''
-        except SSL.Error as error:
-            raise ChannelError(self._why(error)) from None
-
-    def send(self, data: bytes) -> None:
-        """Encrypt octets of V2GTP; raise ChannelError on failure."""
-        if self._engine is None:
-            raise ChannelError('TLS has not started')
-        try:
-            self._engine.sendall(data)
-        except SSL.Error as error:
-            raise ChannelError(self._why(error)) from None
-
-    def close(self) -> None:
-        """Send close_notify."""
-        if self._engine is not None and self.ready:
-            try:
-                self._engine.shutdown()
-            except SSL.Error:
-                return      # the connection ends anyway
-
-    def outgoing(self) -> bytes:
-        """Return and forget what has to go to the socket."""
-        chunks = []
-        while self._engine is not None:
-            try:
-                chunks.append(self._engine.bio_read(_READ_SIZE))
-            except SSL.Error:
-                break
-        return b''.join(chunks)
-
-    def truncation(self) -> str:
-        """Return what is wrong if the stream ends here without close_notify."""
-        if self.peer_closed:
-            return ''
-        return ('vehicle closed TCP without closing TLS' if self.ready
-                else 'vehicle closed TCP during the TLS handshake')
-
-    def _start(self) -> SSL.Connection | None:
+    def start(self, stream: bytes) -> SSL.Connection | None:
         """Make the engine once the ClientHello is complete, or can never be one."""
         try:
-            hello = read_client_hello(self._hello)
+            hello = read_client_hello(stream)
             if hello is None:
                 return None
         except HelloError:
@@ -323,8 +232,8 @@ class TlsChannel:
             self._judge_handle = openssl.ask_for_certificate(engine, self._judge)
         return engine
 
-    def _handshake_done(self, engine: SSL.Connection) -> None:
-        self.cipher_suite = engine.get_cipher_name() or ''
+    def handshake_done(self, engine: SSL.Connection) -> None:
+        """Take note of the version, and of who the vehicle is."""
         certificate = engine.get_peer_certificate()
         if engine.get_protocol_version() == SSL.TLS1_2_VERSION:
             self.security = Security.TLS_1_2
@@ -334,18 +243,6 @@ class TlsChannel:
             self.security = Security.TLS_1_3_MUTUAL
             self.vehicle_certificate_digest = hashlib.sha512(
                 crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)).digest()
-        self.ready = True
-
-    def _read(self, engine: SSL.Connection) -> bytes:
-        chunks = []
-        try:
-            while True:
-                chunks.append(engine.recv(_READ_SIZE))
-        except SSL.ZeroReturnError:
-            self.peer_closed = True
-        except SSL.WantReadError:
-            pass
-        return b''.join(chunks)
 
     def _judge(self, error: int, chain: list[bytes]) -> int:
         """Judge the vehicle's chain by the rules of the profile, and by what OpenSSL found."""
@@ -353,15 +250,9 @@ class TlsChannel:
             chain, self._server.credentials.vehicle_anchors, self._server.profile, Role.VEHICLE,
             self._server.now(), revocation=self._server.credentials.revocation)
         if not verdict.accepted:
-            self._refusal = verdict.message
-            return _ERRORS.get(verdict.result, _REJECTED)
+            self.refusal = verdict.message
+            return alert_error(verdict.result)
         if error and error not in openssl.ANCHOR_ERRORS:
-            self._refusal = openssl.reason(error)
+            self.refusal = openssl.reason(error)
             return error
         return 0
-
-    def _why(self, error: SSL.Error) -> str:
-        if self._refusal:
-            return f'vehicle certificate refused: {self._refusal}'
-        reasons = [str(entry[-1]) for entry in error.args[0]] if error.args else []
-        return 'TLS: ' + (', '.join(reason for reason in reasons if reason) or 'failed')
