@@ -27,6 +27,7 @@ from iso2_bench import (
 
 from ccs2_hlc.exi.messages import iso2
 from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.contract import VERDICTS
 from ccs2_hlc.session.engine import ONGOING
 from ccs2_hlc.session.iso2 import TABLE, Iso2Engine
 from ccs2_hlc.session.iso2_codes import CODES, NEVER_SENT, RESPONSES, TRUTH
@@ -66,10 +67,8 @@ PAIRS = [(state, kind) for state in STATES for kind in REQUESTS]
 RUNNING = [state for state in STATES if state not in ('SESSION_SETUP', 'ENDED', 'PAUSED')]
 ENERGISED = ('PRE_CHARGE', 'PRE_CHARGED', 'STARTED', 'CHARGING', 'RENEGOTIATION', 'RENEGOTIATED')
 #: Tested where contracts are: test_pnc_sessions.py.
-OF_CONTRACTS = {
-    Trigger.CERTIFICATE_EXPIRES_SOON, Trigger.CERTIFICATE_EXPIRED, Trigger.CERTIFICATE_REVOKED,
-    Trigger.CERTIFICATE_UNKNOWN, Trigger.CERTIFICATE_NOT_ALLOWED, Trigger.CERTIFICATE_CHAIN,
-    Trigger.CERTIFICATE_UNCHECKED, Trigger.CHALLENGE, Trigger.SIGNATURE, Trigger.RECEIPT,
+OF_CONTRACTS = (set(VERDICTS.values()) - {Trigger.ACCEPTED}) | {
+    Trigger.CHALLENGE, Trigger.SIGNATURE, Trigger.RECEIPT,
     Trigger.RECEIPT_SESSION, Trigger.CONTRACT_CANCELED, Trigger.BACK_OFFICE_REFUSED,
     Trigger.BACK_OFFICE_LATE}
 
