@@ -19,8 +19,9 @@ from pathlib import Path
 from domain_coordinator import domain_id
 
 import peer
-from ccs2_sim.car.session import Result, Session, Visit
+from ccs2_sim.car.session import Session
 from ccs2_sim.car.vehicle import PlantVehicle
+from ccs2_sim.car.visit import Result, Visit
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 from peer_environment import PeerError

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 from ccs2_link.transport.sdp import PORT
 from ccs2_sim.car import misbehaviour
-from ccs2_sim.car.session import PROTOCOLS, Result, Session, Visit, with_protocol
+from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle, PlantVehicle
+from ccs2_sim.car.visit import PROTOCOLS, Result, Visit, with_protocol
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 from ccs2_sim.physics import BatteryRating

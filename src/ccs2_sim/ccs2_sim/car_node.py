@@ -15,9 +15,10 @@ from ccs2_interfaces.action import Charge
 from ccs2_link.transport.sdp import PORT
 from ccs2_node import ConfigureError, Level, ManagedNode, Status, run
 from ccs2_sim.car import misbehaviour
-from ccs2_sim.car.session import Result, Session, Visit, offers, with_protocol
+from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import PlantVehicle
+from ccs2_sim.car.visit import Result, Visit, offers, with_protocol
 from ccs2_sim.evcc.outcome import ErrorCode, Outcome
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
 from ccs2_sim.plant.client import PlantError, PlantRefusal

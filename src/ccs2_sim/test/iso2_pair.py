@@ -10,15 +10,16 @@ from ccs2_hlc.session.back_office import BackOfficeRequest
 from ccs2_hlc.session.contract import Trust
 from ccs2_hlc.session.station import ContractPayment, PilotState
 from ccs2_hlc.session.transport import LinkState, Security
+from ccs2_sim.car.visit import PROTOCOLS
 from ccs2_sim.evcc.iso2 import Iso2Evcc
-from ccs2_sim.evcc.negotiation import Negotiation, Offer
+from ccs2_sim.evcc.negotiation import Negotiation
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'ccs2_hlc' / 'test'))
 
 from iso2_bench import Iso2Bench
 
-ISO2 = Offer('iso2', 'urn:iso:15118:2:2013:MsgDef', 2, 0, Iso2Evcc)
+ISO2 = PROTOCOLS['iso2']
 BATTERY = 380.0
 PARKED = VehicleState(
     plugged=True, duty=0.05, voltage=0.0, current=0.0, battery_voltage=BATTERY, contactors=False,

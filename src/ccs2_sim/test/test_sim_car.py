@@ -12,10 +12,12 @@ from ccs2_hlc.exi.messages import din
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.sdp import SdpSecurity, encode_response, parse_request
 from ccs2_sim.car import misbehaviour, sdp, session
+from ccs2_sim.car import visit as visits
 from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
-from ccs2_sim.car.session import Session, Visit
+from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle
+from ccs2_sim.car.visit import Visit
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings, Wish
 
@@ -153,7 +155,7 @@ async def test_undecodable_response(monkeypatch, station_server):
 
 def test_unknown_protocol_is_named():
     with pytest.raises(ValueError, match=r'no protocol .*din'):
-        session.offers(['morse'])
+        visits.offers(['morse'])
 
 
 def test_sdp_response_is_checked():

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
+from ccs2_link.transport.channel import Security
 from ccs2_sim.evcc.dc import PRE_CHARGE_TOLERANCE
 from ccs2_sim.evcc.din import DinEvcc
 from ccs2_sim.evcc.negotiation import Negotiation, Offer
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
 
-DIN = Offer('din', 'urn:din:70121:2012:MsgDef', 2, 0, DinEvcc)
-ISO = Offer('iso2', 'urn:iso:15118:2:2013:MsgDef', 2, 0, DinEvcc)
+PLAIN = frozenset({Security.NONE})
+DIN = Offer('din', 'urn:din:70121:2012:MsgDef', 2, 0, DinEvcc, PLAIN)
+ISO = Offer('iso2', 'urn:iso:15118:2:2013:MsgDef', 2, 0, DinEvcc, PLAIN)
 Code = din.DCEVSEStatusCode
 
 PARKED = VehicleState(

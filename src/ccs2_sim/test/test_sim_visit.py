@@ -6,8 +6,9 @@ import json
 import pytest
 
 from ccs2_sim import car_cli
-from ccs2_sim.car.session import Session, Visit
+from ccs2_sim.car.session import Session
 from ccs2_sim.car.vehicle import PlantVehicle
+from ccs2_sim.car.visit import Visit
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 from ccs2_sim.plant import faults

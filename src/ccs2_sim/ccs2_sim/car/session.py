@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import ssl
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
 from ccs2_link.modem.contract import ModemError
 from ccs2_link.slac.contract import LinkState
-from ccs2_link.transport import sdp as station_sdp
 from ccs2_link.transport import v2gtp
+from ccs2_link.transport.channel import ChannelError
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_sim.car import misbehaviour, sdp
 from ccs2_sim.car.link import Link
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import DIGITAL_DUTY, Vehicle
-from ccs2_sim.evcc.din import DinEvcc
+from ccs2_sim.car.visit import Result, Visit, offers
 from ccs2_sim.evcc.engine import Engine
-from ccs2_sim.evcc.negotiation import Negotiation, Offer
+from ccs2_sim.evcc.negotiation import Negotiation
 from ccs2_sim.evcc.outcome import Ended, ErrorCode, Outcome
-from ccs2_sim.evcc.vehicle import CarSettings, VehicleState, Wish
+from ccs2_sim.evcc.vehicle import VehicleState, Wish
 from ccs2_sim.powerline.car_link import CarLink
 
-#: Every protocol the car speaks, by the name it is asked for, the newest first.
-PROTOCOLS: Mapping[str, Offer] = {
-    'din': Offer('din', 'urn:din:70121:2012:MsgDef', 2, 0, DinEvcc),
-}
 #: How long the station may take to offer digital communication after the plug is in, s.
 PILOT_PATIENCE = 30.0
 #: How long station and car may take to find each other by SLAC, s.
@@ -42,50 +35,8 @@ UNPLUG_PATIENCE = 10.0
 SETTLE_TIME = 0.1
 #: How long a second connection may stay open before it counts as accepted, s.
 REFUSAL_PATIENCE = 2.0
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What one visit to the station is to be like."""
-
-    interface: str = 'lo'
-    sdp_port: int = station_sdp.PORT
-    protocols: tuple[str, ...] = tuple(PROTOCOLS)
-    """Names out of :data:`PROTOCOLS` in the order of preference."""
-    state_of_charge: float = math.nan
-    """Ratio 0..1 at plug-in; NaN: as it was."""
-    misbehaviour: str = ''
-    """See :mod:`ccs2_sim.car.misbehaviour`; '' = none."""
-    settings: CarSettings = field(default_factory=CarSettings)
-    tls: ssl.SSLContext | None = None
-    """Ask for TLS and use this."""
-    line: str = ''
-    """Socket of the car's modem on a virtual power line; '' = the interface is the link."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a visit went."""
-
-    outcome: Outcome
-    state_of_charge: float
-    energy: float
-    """J charged."""
-    duration: float
-    """s from plug-in to unplugged."""
-    loops: int
-    protocol: str
-    trace: Trace
-    notes: tuple[str, ...] = ()
-    """What else happened, for people."""
-
-
-def offers(protocols: Sequence[str]) -> list[Offer]:
-    """Return the protocols by name; raise ``ValueError`` for an unknown name."""
-    for name in protocols:
-        if name not in PROTOCOLS:
-            raise ValueError(f'no protocol {name!r}; there are {", ".join(PROTOCOLS)}')
-    return [PROTOCOLS[name] for name in protocols]
+#: Length of each phase of the BCB toggle that wakes the station up, s (ISO 15118-3).
+TOGGLE = 0.3
 
 
 class Session:
@@ -97,6 +48,7 @@ class Session:
         self._vehicle = vehicle
         self._progress = progress or (lambda stage, state: None)
         self._offers = offers(visit.protocols)
+        self._tls = visit.tls
         self._manners = misbehaviour.parse(visit.misbehaviour)
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -187,8 +139,8 @@ class Session:
             return
         try:
             second = await Link.connect(
-                self._endpoint, self._visit.tls, lambda now, message: None, lambda text: None)
-        except OSError:
+                self._endpoint, self._tls, lambda now, message: None, lambda text: None)
+        except (OSError, ChannelError):
             self._notes.append('second connection refused')
             return
         try:
@@ -203,28 +155,69 @@ class Session:
 
     async def _charge(self) -> Outcome:
         await self._plug_in()
-        await self._match()
+        resumed = None
+        while True:
+            await self._match()
+            await self._connect()
+            outcome = await self._talk(resumed)
+            resumed = self._engine.paused if self._engine is not None else None
+            if outcome.error is not ErrorCode.NONE or resumed is None:
+                return outcome
+            await self._sleep()
+
+    async def _connect(self) -> None:
+        """Find the station by SDP and connect, with the security that the car wants."""
         self._enter('SDP')
-        security = SdpSecurity.TLS if self._visit.tls is not None else SdpSecurity.NONE
+        wanted = SdpSecurity.TLS if self._tls is not None else SdpSecurity.NONE
         try:
             self._endpoint = await sdp.discover(
-                self._visit.interface, security, self._visit.sdp_port, self._manners.probes)
+                self._visit.interface, wanted, self._visit.sdp_port, self._manners.probes)
         except sdp.DiscoveryError as error:
             raise Ended(ErrorCode.NO_ANSWER, str(error)) from None
-        if self._endpoint.security is not security:
-            raise Ended(
-                ErrorCode.CONNECTION, f'the station offers {self._endpoint.security.name}, '
-                f'the car wants {security.name}')
+        offered = self._endpoint.security
+        if offered is SdpSecurity.NONE and self._tls is not None and self._visit.falls_back:
+            self._notes.append('the station has no TLS; the car goes on without')
+            self._tls = None
+        elif offered is not wanted:
+            raise Ended(ErrorCode.CONNECTION, f'the station offers {offered.name}, '
+                        f'the car wants {wanted.name}')
         try:
             self._link = await Link.connect(
-                self._endpoint, self._visit.tls, self._received, self._connection_lost)
-        except (OSError, TimeoutError) as error:
+                self._endpoint, self._tls, self._received, self._connection_lost)
+        except (OSError, TimeoutError, ChannelError) as error:
             raise Ended(ErrorCode.CONNECTION, f'cannot connect: {error}') from None
-        negotiation = Negotiation(self._visit.settings, self._offers)
+
+    async def _talk(self, resumed: object) -> Outcome:
+        """Agree on a protocol and run its engine."""
+        settings, security = self._visit.settings, self.link.channel.security
+        offered = [offer for offer in self._offers if security in offer.transports]
+        if not offered:
+            names = ', '.join(offer.name for offer in self._offers)
+            raise Ended(ErrorCode.NEGOTIATION, f'{names} cannot be spoken on {security.name}')
+        negotiation = Negotiation(settings, offered)
         outcome = await self._run(negotiation)
         if outcome.error is not ErrorCode.NONE or negotiation.chosen is None:
             return outcome
-        return await self._run(negotiation.chosen.engine(self._visit.settings))
+        return await self._run(negotiation.chosen.engine(settings, resumed))
+
+    async def _sleep(self) -> None:
+        """Let the session sleep, then wake the station up (ISO 15118-3 clause 7.6)."""
+        await self.link.close()
+        self._link, self._lost, self._written = None, '', None
+        if self._modem is not None:
+            self._modem.pause()
+        self._enter('pause')
+        await self._rest(self._visit.sleep)
+        for load in ('C', 'B'):
+            self._vehicle.wish(Wish(load=load))
+            await self._rest(TOGGLE)
+        await self._until(_is_digital, PILOT_PATIENCE, 'no 5 % duty at the pilot after the pause')
+
+    async def _rest(self, seconds: float) -> None:
+        """Let time pass; raise :class:`Ended` if the driver stops meanwhile."""
+        until = self._loop.time() + seconds
+        await self._until(
+            lambda state: self._loop.time() >= until, 2 * seconds + 1.0, 'the clock stands still')
 
     async def _plug_in(self) -> None:
         self._enter('plug in')
@@ -234,8 +227,7 @@ class Session:
             await self._until(lambda state: not state.plugged, UNPLUG_PATIENCE, 'plug is locked')
         self._vehicle.wish(Wish(), self._visit.state_of_charge)
         await self._until(
-            lambda state: state.plugged and state.duty is not None
-            and DIGITAL_DUTY[0] <= state.duty <= DIGITAL_DUTY[1],
+            lambda state: state.plugged and _is_digital(state),
             PILOT_PATIENCE, 'no 5 % duty at the pilot')
 
     async def _open_modem(self) -> None:
@@ -291,7 +283,8 @@ class Session:
             if deed.alter is not None:
                 message = deed.alter(engine, message, self._manners.value)
         payload_type = engine.payload_type(message)
-        payload = exi.encode(message)
+        # Good manners keep to the schema.
+        payload = exi.encode(message, validate=deed is None)
         frame = v2gtp.encode(payload_type, payload)
         if deed is not None and deed.mangle is not None:
             frame = deed.mangle(frame, self._manners.value)
@@ -392,6 +385,6 @@ class Session:
         self._wake.set()
 
 
-def with_protocol(visit: Visit, name: str) -> Visit:
-    """Return the visit with one protocol, or with all for ``'any'``."""
-    return replace(visit, protocols=tuple(PROTOCOLS) if name == 'any' else (name,))
+def _is_digital(state: VehicleState) -> bool:
+    """Tell whether the station offers digital communication."""
+    return state.duty is not None and DIGITAL_DUTY[0] <= state.duty <= DIGITAL_DUTY[1]

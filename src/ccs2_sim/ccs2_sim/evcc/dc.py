@@ -43,8 +43,8 @@ class DcEvcc(Engine):
     #: The module with the protocol's messages. Those used here have the same fields in both.
     messages: ClassVar[Any]
 
-    def __init__(self, settings: CarSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: CarSettings, resumed: Any = None) -> None:
+        super().__init__(settings, resumed)
         self.session_id = bytes(8)
         #: The station's highest current, A; None before it has said so.
         self.station_current: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ccs2_hlc.exi.declare import Element
 from ccs2_hlc.exi.messages import din
@@ -28,8 +28,8 @@ class DinEvcc(DcEvcc):
         Span('V2G_EVCC_ReadyToCharge_Timeout', 'PowerDelivery', READY_TO_CHARGE_TIMEOUT),
     )
 
-    def __init__(self, settings: CarSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: CarSettings, resumed: Any = None) -> None:
+        super().__init__(settings, resumed)
         self.energy_transfer = din.EVRequestedEnergyTransferType.DC_EXTENDED
         self.service_id = 0
         #: Number and first power limit (W) of the schedule chosen.

@@ -64,8 +64,12 @@ class Engine:
     #: EXI schema, where a protocol has one for all of its messages.
     only_schema: ClassVar[str]
 
-    def __init__(self, settings: CarSettings) -> None:
+    def __init__(self, settings: CarSettings, resumed: Any = None) -> None:
         self.settings = settings
+        #: What the engine of a session that was paused has left in :attr:`paused`.
+        self.resumed = resumed
+        #: What the car remembers of a session that has ended with a pause; None: it has not.
+        self.paused: Any = None
         self.now = 0.0
         self.wish = Wish()
         #: Set when the session is over; a regular end has ``ErrorCode.NONE``.

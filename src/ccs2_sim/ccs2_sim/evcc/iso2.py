@@ -59,8 +59,7 @@ class Iso2Evcc(DcEvcc):
     )
 
     def __init__(self, settings: CarSettings, resumed: Paused | None = None) -> None:
-        super().__init__(settings)
-        self.resumed = resumed
+        super().__init__(settings, resumed)
         if resumed is not None:
             self.session_id = resumed.session_id
         self.wallet = settings.wallet
@@ -81,8 +80,6 @@ class Iso2Evcc(DcEvcc):
         self.renegotiations = 0
         #: The session is ended with the wish to go on later.
         self.pausing = False
-        #: Set when it has been paused.
-        self.paused: Paused | None = None
 
     # Envelope and signature.
 

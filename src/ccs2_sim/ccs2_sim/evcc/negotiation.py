@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ccs2_hlc.exi.declare import Element
 from ccs2_hlc.exi.messages import sap
+from ccs2_link.transport.channel import Security
 from ccs2_sim.evcc.engine import END, Engine, Step
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
@@ -22,6 +23,8 @@ class Offer:
     major: int
     minor: int
     engine: type[Engine]
+    transports: frozenset[Security]
+    """Connections on which it is offered."""
 
 
 def _request(engine: Negotiation) -> Element:

@@ -9,7 +9,7 @@ from ccs2_link.link_runner import LinkRunner
 from ccs2_link.modem import interface_info
 from ccs2_link.modem.contract import Modem
 from ccs2_link.modem.tap import Tap
-from ccs2_link.slac.contract import LinkStatus, Pilot, PilotState
+from ccs2_link.slac.contract import DataLink, LinkStatus, Pilot, PilotState
 from ccs2_link.slac.ev import EvConfig, EvSlac
 from ccs2_sim.powerline.spi import make_modem
 
@@ -60,6 +60,11 @@ class CarLink:
     def pilot(self, state: str, digital: bool) -> None:
         """Tell what the car measures on the pilot: its own state A to F, and 5 % duty or not."""
         self._runner.pilot(Pilot(PilotState[state], digital))
+
+    def pause(self) -> None:
+        """Let the link sleep; it comes back when the pilot is digital again."""
+        self._runner.data_link(DataLink.PAUSE)
+        self.pilot('B', digital=False)
 
     @property
     def status(self) -> LinkStatus:
