@@ -40,13 +40,27 @@ def reason(station):
     return {value.key: value.value for value in status.values}['last taken down because']
 
 
+def energy_flows(station):
+    """Let a car charge until energy flows; return the future of its result.
+
+    A machine that is busy with other things may cost an attempt: the station is strict.
+    """
+    for _ in range(3):
+        charge = station.charge(**LONG)
+        flows = station.wait(
+            lambda charge=charge: charge.done() or station.record.now.current > 50, 60,
+            'energy flows') and not charge.done()
+        if flows:
+            return charge
+    raise AssertionError(charge.result().result.error_msg)
+
+
 @pytest.mark.parametrize('victim', ['hlc', 'v2g_transport', 'safety', 'power', 'car'])
 def test_a_kill_during_charging_is_safe_told_and_survived(station, victim):
     record = station.record
     leases = Leases()
     station.hooks.append(leases)
-    charge = station.charge(**LONG)
-    station.wait(lambda: record.now.closed and record.now.current > 50, 60, 'energy flows')
+    charge = energy_flows(station)
 
     station.processes.kill(victim)
     killed = time.monotonic()
