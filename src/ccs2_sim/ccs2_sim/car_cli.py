@@ -11,9 +11,12 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
 
 from ccs2_link.transport.sdp import PORT
 from ccs2_sim.car import misbehaviour
+from ccs2_sim.car.equipment import AUTHORIZATIONS, CONNECTIONS, Equipment
 from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle, PlantVehicle
@@ -34,6 +37,17 @@ def _parser() -> argparse.ArgumentParser:
     add('--interface', default='lo', help='network interface to the station (%(default)s)')
     add('--sdp-port', type=int, default=PORT, help='UDP port of SDP (%(default)s)')
     add('--protocol', choices=('any', *PROTOCOLS), default='any')
+    add('--auth', dest='authorization', choices=AUTHORIZATIONS, default='eim',
+        help='who pays: eim: somebody else, pnc: the car, by contract (%(default)s)')
+    add('--tls', choices=tuple(CONNECTIONS), default='none', help='TLS to ask for (%(default)s)')
+    add('--tls-fallback', action='store_true', help='go on without TLS where there is none')
+    add('--staple', action='store_true',
+        help="insist on an OCSP response about the station's certificate")
+    add('--pki', default='', metavar='DIRECTORY',
+        help='directory that ccs2-pki lab has made, for --tls and --auth pnc')
+    add('--contract', default='contract', help="the contract's name there (%(default)s)")
+    add('--acquisition', choices=('install', 'update'), default='',
+        help='get the contract through the station first')
     add('--plant', nargs='?', const=default_socket(), metavar='SOCKET',
         help='use the battery and the pilot of this plant')
     add('--line', default='', metavar='SOCKET',
@@ -51,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         help='cells in series of the imagined battery, 3.0 to 4.2 V each (%(default)s)')
     add('--time-factor', type=float, default=battery.time_factor,
         help='the imagined battery charges so many times faster (%(default)s)')
+    add('--renegotiate-after', type=int, default=0, metavar='LOOPS',
+        help='want another schedule after so many charge loops')
+    add('--pause-after', type=int, default=0, metavar='LOOPS',
+        help='pause the session after so many charge loops')
+    add('--sleep', type=float, default=10.0, help='s that a paused session sleeps (%(default)s)')
     add('--misbehaviour', default='', help='NAME or NAME:OPTION=VALUE,…')
     add('--sessions', type=int, default=1, help='how many sessions (%(default)s)')
     add('--json', metavar='FILE', help='write results and response times here; - for stdout')
@@ -58,15 +77,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _visit(options: argparse.Namespace) -> Result:
+def _plan(options: argparse.Namespace) -> Visit:
     visit = with_protocol(Visit(
         interface=options.interface, sdp_port=options.sdp_port, line=options.line,
         state_of_charge=options.soc,
-        misbehaviour=options.misbehaviour,
+        misbehaviour=options.misbehaviour, sleep=options.sleep,
         settings=CarSettings(
             maximum_current=options.maximum_current, maximum_power=options.maximum_power,
             target_state_of_charge=options.target, maximum_duration=options.duration,
-            maximum_loops=options.loops, loop_period=options.loop_period)), options.protocol)
+            maximum_loops=options.loops, loop_period=options.loop_period,
+            renegotiate_after=options.renegotiate_after, pause_after=options.pause_after,
+        )), options.protocol)
+    return Equipment(**{
+        each.name: getattr(options, each.name) for each in fields(Equipment)
+    }).applied(visit, datetime.now(UTC))
+
+
+async def _charge(visit: Visit, options: argparse.Namespace) -> Result:
     if options.plant:
         return await Session(visit, PlantVehicle(options.plant)).run()
     rating = BatteryRating(cells=options.cells, time_factor=options.time_factor)
@@ -96,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         misbehaviour.parse(options.misbehaviour)
+        visit = _plan(options)
     except ValueError as error:
         parser.error(str(error))
     results: list[Result] = []
@@ -104,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = sys.stderr if options.json == '-' else sys.stdout
     try:
         for _ in range(options.sessions):
-            result = asyncio.run(_visit(options))
+            result = asyncio.run(_charge(visit, options))
             results.append(result)
             out.write(_show(result) + '\n')
             for name, values in result.trace.latencies().items():

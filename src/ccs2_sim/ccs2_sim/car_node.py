@@ -7,6 +7,8 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -15,6 +17,7 @@ from ccs2_interfaces.action import Charge
 from ccs2_link.transport.sdp import PORT
 from ccs2_node import ConfigureError, Level, ManagedNode, Status, run
 from ccs2_sim.car import misbehaviour
+from ccs2_sim.car.equipment import Equipment
 from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import PlantVehicle
@@ -43,7 +46,7 @@ class CarNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__('car')
-        settings = CarSettings()
+        settings, equipment = CarSettings(), Equipment()
         self.parameter('plant_socket', '', "the plant's Unix socket; empty: its own default")
         self.parameter('interface', 'lo', 'network interface to the station')
         self.parameter('power_line', False,
@@ -52,7 +55,19 @@ class CarNode(ManagedNode):
                        "the car's host: an existing network namespace; empty: the station's")
         self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one',
                        minimum=1, maximum=65535)
-        self.parameter('protocol', 'any', 'protocol to offer: any or din')
+        self.parameter('protocol', 'any', 'protocol to offer: any, iso2 or din')
+        self.parameter('authorization', equipment.authorization,
+                       'who pays: eim (somebody else) or pnc (the car, by contract)')
+        self.parameter('tls', equipment.tls, 'TLS to ask for: none, 1.2 or 1.3')
+        self.parameter('tls_fallback', equipment.tls_fallback,
+                       'go on without TLS where the station has none')
+        self.parameter('staple', equipment.staple,
+                       "insist on an OCSP response about the station's certificate")
+        self.parameter('pki', equipment.pki,
+                       'directory that ccs2-pki lab has made, for TLS and contracts')
+        self.parameter('contract', equipment.contract, "the contract's name there")
+        self.parameter('acquisition', equipment.acquisition,
+                       'get the contract through the station first: install, update or empty')
         self.parameter('evcc_id', settings.evcc_id.hex(), 'MAC address of the car, hexadecimal')
         self.parameter('maximum_current', settings.maximum_current, 'highest current, A',
                        minimum=0.0)
@@ -66,6 +81,13 @@ class CarNode(ManagedNode):
                        maximum=1.0)
         self.parameter('maximum_duration', 0.0, 's of charging; 0: no limit', minimum=0.0)
         self.parameter('maximum_loops', 0, 'charge loop messages; 0: no limit', minimum=0)
+        self.parameter('renegotiate_after', 0,
+                       'charge loop messages after which the car wants another schedule, 0: never',
+                       minimum=0)
+        self.parameter('pause_after', 0,
+                       'charge loop messages after which the car pauses the session, 0: never',
+                       minimum=0)
+        self.parameter('sleep', 10.0, 's that a paused session sleeps', minimum=0.0)
         self.parameter('misbehaviour', '', 'bad manners, see docs/misbehaviour.md; empty: none')
         self.parameter('autostart', False, 'charge on activation, without the action')
         self.parameter('sessions', 1, 'sessions of autostart; 0: no limit', minimum=0)
@@ -198,6 +220,7 @@ class CarNode(ManagedNode):
             line=line_socket('car') if self.value('power_line') else '',
             state_of_charge=self._ratio(goal.state_of_charge, 'state_of_charge'),
             misbehaviour=goal.misbehaviour or self.value('misbehaviour'),
+            sleep=self.value('sleep'),
             settings=CarSettings(
                 evcc_id=evcc_id, maximum_current=self.value('maximum_current'),
                 maximum_power=self.value('maximum_power'), loop_period=self.value('loop_period'),
@@ -205,10 +228,14 @@ class CarNode(ManagedNode):
                     goal.target_state_of_charge, 'target_state_of_charge'),
                 maximum_duration=goal.maximum_duration or self.value('maximum_duration'),
                 maximum_loops=self.value('maximum_loops'),
+                renegotiate_after=self.value('renegotiate_after'),
+                pause_after=self.value('pause_after'),
             )), self.value('protocol') if name == 'any' else name)
         offers(visit.protocols)
         misbehaviour.parse(visit.misbehaviour)
-        return visit
+        return Equipment(**{
+            each.name: self.value(each.name) for each in fields(Equipment)
+        }).applied(visit, datetime.now(UTC))
 
     def _ratio(self, value: float, parameter: str) -> float:
         """Return a goal's ratio, the parameter's value if that is NaN."""
