@@ -222,6 +222,7 @@ def session_message(session: Session, stamp: Time, now: float) -> Any:
         evcc_id=session.evcc_id[:_NAME],
         authorization=int(session.authorization),
         authorized=session.authorized,
+        contract_id=session.contract_id[:_NAME],
         bidirectional=session.bidirectional,
         control_mode=int(session.control_mode),
         stop_reason=int(session.stop_reason),

@@ -5,29 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ccs2_hlc import exi
 from ccs2_hlc import hlc_messages as convert
-from ccs2_hlc.exi.schemas import grammar
+from ccs2_hlc import hlc_parameters as parameters
+from ccs2_hlc.exi.schemas import grammar, schema_of_class
+from ccs2_hlc.hlc_contracts import BackOffice, TrustKeeper
+from ccs2_hlc.session.back_office import BackOfficeRequest
 from ccs2_hlc.session.command import ChargeCommand as Command
-from ccs2_hlc.session.din_responses import encode_evse_id
-from ccs2_hlc.session.engine import PAYLOAD_EXI
-from ccs2_hlc.session.protocols import PROTOCOLS
-from ccs2_hlc.session.secc import ENGINES, Outgoing, Received, Secc, Step
-from ccs2_hlc.session.station import (
-    OperatorLimits,
-    Pilot,
-    Power,
-    Safety,
-    Station,
-    StopWish,
-    Timing,
-    Urgency,
-)
+from ccs2_hlc.session.secc import ENGINES, Outgoing, Secc, Step
+from ccs2_hlc.session.station import Pilot, Power, Safety, Station, StopWish, Urgency
 from ccs2_hlc.session.views import Session, Stage, Vehicle
 from ccs2_interfaces.msg import (
     ChargeCommand,
@@ -36,6 +25,7 @@ from ccs2_interfaces.msg import (
     ElectricVehicle,
     Isolation,
     Meter,
+    PkiState,
     PowerStatus,
     SafetyStatus,
     V2GConnection,
@@ -59,7 +49,6 @@ from ccs2_node import (
 #: charge_command is renewed this often, s: five times per lease.
 RENEWAL = 0.1
 LEASE = 0.5
-_AUTOMATIC, _SERVICE = 'automatic', 'service'
 
 
 class HlcNode(ManagedNode):
@@ -67,7 +56,7 @@ class HlcNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__('hlc')
-        self._declare_parameters()
+        parameters.declare(self)
         self._responses = self.publisher(V2GResponse, 'v2g/response', STREAM)
         self._commands = self.publisher(ChargeCommand, 'charge_command', LATEST)
         self._sessions = self.publisher(ChargingSession, 'session', STATE)
@@ -87,10 +76,16 @@ class HlcNode(ManagedNode):
         self.serve(Stop, '~/stop', self._stop)
         self.serve(Pause, '~/pause', self._pause)
         self.serve(SetLimits, '~/set_limits', self._set_limits)
-        self._station = Station()
-        self._protocols = tuple(ENGINES)
-        self._limits = OperatorLimits()
-        self._secc = Secc(self._station)
+        # Unlike everything else it counts while the node is not active, too: it comes once.
+        self.create_subscription(
+            PkiState, 'pki/state',
+            lambda message: self.loop.call_soon_threadsafe(self._on_pki_state, message), STATE)
+        self._pki_state: PkiState | None = None
+        self._back_office = BackOffice(self, self._on_back_office)
+        self._settings: parameters.Settings | None = None
+        self._keeper: TrustKeeper | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._secc = Secc(Station())
         # A restart has to be seen as another publisher.
         self._publisher_id = secrets.randbits(64)
         self._sequence = 0
@@ -100,83 +95,28 @@ class HlcNode(ManagedNode):
         self._arrived = (0, 0.0)
         self._alarm: asyncio.TimerHandle | None = None
 
-    def _declare_parameters(self) -> None:
-        timing = Timing()
-        self.parameter('evse_id', '', 'EVSEID by ISO 15118, e.g. DE*ABC*E123*1.')
-        self.parameter('evse_id_din', '',
-                       'EVSEID by DIN SPEC 91286, digits and *, e.g. 49*89*6360; empty: none.')
-        self.parameter('protocols', [protocol.name for protocol in ENGINES],
-                       'Protocols that are served: ' + ', '.join(
-                           protocol.name for protocol in ENGINES) + '.')
-        self.parameter('authorization', _SERVICE,
-                       'service: ~/authorize decides; automatic: every vehicle may charge.')
-        self.parameter('authorization_timeout', 300.0,
-                       'How long a vehicle may wait for its authorization in s.',
-                       minimum=1.0, maximum=86400.0)
-        self.parameter('free_service', False, 'Whether charging costs nothing.')
-        self.parameter('strict_sequence', False,
-                       'Refuse SessionStopReq in the charge loop of DIN 70121.')
-        self.parameter('strict_profile', True,
-                       'Refuse a charging profile that exceeds the offered schedule.')
-        self.parameter('maximum_current', 0.0,
-                       'Most that is offered in A until ~/set_limits; 0: as the hardware.',
-                       minimum=0.0, maximum=5000.0)
-        self.parameter('maximum_power', 0.0,
-                       'Most that is offered in W until ~/set_limits; 0: as the hardware.',
-                       minimum=0.0, maximum=convert.LARGEST_PLAUSIBLE)
-        self.parameter('sequence_timeout', timing.sequence,
-                       'How long the vehicle may take for its next request in s.',
-                       minimum=1.0, maximum=60.0)
-        self.parameter('sequence_timeout_charge_loop', timing.sequence_charge_loop,
-                       'The same in the charge loop of DIN 70121 in s.',
-                       minimum=0.5, maximum=60.0)
-        self.parameter('stop_patience', timing.stop_patience,
-                       'How long the vehicle may take to obey ~/stop in s.',
-                       minimum=1.0, maximum=60.0)
-
     async def configure(self) -> None:
-        """Read the parameters."""
-        names = self.value('protocols')
-        served = {protocol.name for protocol in ENGINES}
-        for name in names:
-            if name not in served:
-                raise ConfigureError(
-                    f"protocols contains '{name}', must be of {', '.join(sorted(served))}")
-        if not names:
-            raise ConfigureError('protocols is empty')
-        authorization = self.value('authorization')
-        if authorization not in (_AUTOMATIC, _SERVICE):
-            raise ConfigureError(
-                f"authorization is '{authorization}', must be {_SERVICE} or {_AUTOMATIC}")
-        try:
-            encode_evse_id(self.value('evse_id_din'))
-        except ValueError as error:
-            raise ConfigureError(f'evse_id_din: {error}') from None
-        self._protocols = tuple(PROTOCOLS[name] for name in names)
+        """Read the parameters and the files they name."""
+        settings = parameters.read(self)
         # A grammar is compiled when it is first used: better now than while a vehicle waits.
-        for namespace in (None, *(protocol.namespace for protocol in self._protocols)):
-            grammar(exi.schema_for(PAYLOAD_EXI, namespace))
-        self._limits = OperatorLimits(
-            maximum_current=self.value('maximum_current') or None,
-            maximum_power=self.value('maximum_power') or None)
-        self._station = Station(
-            evse_id=self.value('evse_id'),
-            evse_id_din=self.value('evse_id_din'),
-            free_service=self.value('free_service'),
-            automatic_authorization=authorization == _AUTOMATIC,
-            authorization_timeout=self.value('authorization_timeout'),
-            strict_sequence=self.value('strict_sequence'),
-            strict_profile=self.value('strict_profile'),
-            timing=Timing(
-                sequence=self.value('sequence_timeout'),
-                sequence_charge_loop=self.value('sequence_timeout_charge_loop'),
-                stop_patience=self.value('stop_patience')),
-            unix_time=lambda: int(time.time()))
+        for schema in {'sap', 'xmldsig'} | {
+                schema_of_class(kind)
+                for protocol in settings.protocols for kind in ENGINES[protocol].BUILDERS}:
+            grammar(schema)
+        self._settings = settings
+        self._keeper = None if settings.store is None else TrustKeeper(
+            settings.store, settings.contract_expiry_warning, settings.require_revocation_data)
+        self._follow_store()
 
     async def activate(self) -> None:
         """Begin without a session; the command is fresh from now on, with nothing to energise."""
-        self._secc = Secc(self._station, self._protocols)
-        self._secc.set_limits(self._limits)
+        settings = self._settings
+        if settings is None:
+            raise ConfigureError('not configured')
+        self._secc = Secc(settings.station, settings.protocols)
+        self._secc.set_limits(settings.limits)
+        if self._keeper is not None:
+            self._secc.set_trust(self._keeper.trust)
         self._session, self._vehicle = self._secc.session(), self._secc.vehicle()
         self._publish_session()
         self.every(RENEWAL, self._beat)
@@ -213,6 +153,29 @@ class HlcNode(ManagedNode):
         now = self.loop.time()
         self._arrived = message.sequence, now
         self._perform(self._secc.request(convert.request_of(message), now))
+
+    def _on_pki_state(self, message: PkiState) -> None:
+        self._pki_state = message
+        self._follow_store()
+
+    def _follow_store(self) -> None:
+        if self._keeper is not None and self._pki_state is not None:
+            self._reading = self.loop.create_task(self._read_store(
+                self._keeper, self._pki_state.generation, self._pki_state.time_trusted))
+
+    async def _read_store(self, keeper: TrustKeeper, generation: int, trusted: bool) -> None:
+        try:
+            await keeper.pki_state(generation, trusted)
+        except Exception as error:
+            self.fail(error)
+        else:
+            self._secc.set_trust(keeper.trust)
+
+    def _on_back_office(self, number: int, data: bytes, problem: str) -> None:
+        try:
+            self._perform(self._secc.answered(number, data, problem, self.loop.time()))
+        except Exception as error:
+            self.fail(error)
 
     def _beat(self) -> None:
         now = self.loop.time()
@@ -284,6 +247,8 @@ class HlcNode(ManagedNode):
         for item in step:
             if isinstance(item, Outgoing):
                 self._responses.publish(convert.response_message(item, self.now_message()))
+            elif isinstance(item, BackOfficeRequest):
+                self._back_office.ask(item)
         if step and self._traces.get_subscription_count():
             self._publish_traces(step, now)
         session = self._secc.session()
@@ -317,11 +282,11 @@ class HlcNode(ManagedNode):
         self._sessions.publish(
             convert.session_message(session, self.now_message(), self.loop.time()))
 
-    def _publish_traces(self, step: Sequence[Received | Outgoing], now: float) -> None:
+    def _publish_traces(self, step: Step, now: float) -> None:
         stamp = self.now_message()
         sequence, arrived = self._arrived
         for item in step:
-            if item.data:
+            if not isinstance(item, BackOfficeRequest) and item.data:
                 took = now - arrived if item.sequence == sequence else float('nan')
                 self._traces.publish(convert.trace_message(item, stamp, took))
 
@@ -333,6 +298,7 @@ class HlcNode(ManagedNode):
         silent = [
             name for name, kind in (('power', Power), ('safety', Safety), ('pilot', Pilot))
             if self._secc.fresh(kind, now) is None]
+        contracts = '' if self._keeper is None else self._keeper.problem
         return (
             Status(
                 'session', Level.WARN if failed else Level.OK,
@@ -347,6 +313,9 @@ class HlcNode(ManagedNode):
             Status(
                 'station', Level.STALE if silent else Level.OK,
                 f'{" and ".join(silent)} silent' if silent else 'all parts are heard'),
+            Status(
+                'contracts', Level.WARN if contracts else Level.OK,
+                contracts or ('not taken' if self._keeper is None else 'can be checked')),
         )
 
 

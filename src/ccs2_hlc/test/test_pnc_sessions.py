@@ -97,6 +97,7 @@ def test_a_contract_charges_without_anybody_asked():
     assert (answer.response_code, answer.evse_processing) == (R.OK, P.FINISHED)
     session = bench.secc.session()
     assert (session.authorization.name, session.authorized) == ('CONTRACT', True)
+    assert session.contract_id == contract().certificate.common_name
     go_on(bench, 'PARAMETERS', 'ENDED')
     assert bench.stage == 'FINISHED'
 

@@ -145,6 +145,8 @@ class Engine(ABC):
         self.state: Enum = next(iter(self.TABLE))
         self.authorization = AuthorizationKind.NONE
         self.authorized = False
+        #: Of the contract that the vehicle has proven to be its own, '' if none.
+        self.contract_id = ''
         #: The vehicle has been in C or D since it asked for the cable check.
         self.vehicle_was_ready = False
         #: Why the session fails or has failed.
@@ -328,6 +330,7 @@ class Engine(ABC):
             evcc_id=self.vehicle.evcc_id,
             authorization=self.authorization,
             authorized=self.authorized,
+            contract_id=self.contract_id,
             stop_reason=self.stop_reason,
             last_request=self._last_request,
             last_response_code=self._last_response_code,

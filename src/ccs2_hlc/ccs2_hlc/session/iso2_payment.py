@@ -80,6 +80,7 @@ class Iso2Payment(DcEngine):
         self.contract_key: PublicKey | None = None
         self._joined: Paused | None = None
         self._proven = False
+        self._emaid = ''
         self._certificate_sets: frozenset[int] = frozenset()
         #: Header of the request that is being handled.
         self.header = iso2.MessageHeader(session_id=b'')
@@ -192,6 +193,7 @@ class Iso2Payment(DcEngine):
         if judgement.key is None:
             raise Refused(judgement.trigger, judgement.detail)
         self.contract_key = judgement.key
+        self._emaid = request.emaid
         self.challenge = self.context.new_challenge()
         return Answer(trigger=judgement.trigger)
 
@@ -239,6 +241,7 @@ class Iso2Payment(DcEngine):
         if wrong:
             raise Refused(Trigger.SIGNATURE, wrong)
         self._proven = True
+        self.contract_id = self._emaid
 
     def _offered_services(self) -> dict[int, frozenset[int]]:
         """Return the numbers of what is offered, each with those of its parameter sets."""

@@ -51,7 +51,7 @@ T = TypeVar('T')
 SESSION_ID_LENGTH = 8
 
 #: The engine of each protocol that can be served.
-ENGINES: Mapping[Protocol, Callable[[Context], Engine]] = {
+ENGINES: Mapping[Protocol, type[Engine]] = {
     DIN_70121: DinEngine,
     ISO_15118_2: Iso2Engine,
 }

@@ -68,6 +68,8 @@ class Session:
     started: float | None = None
     authorization: AuthorizationKind = AuthorizationKind.NONE
     authorized: bool = False
+    #: eMAID of the contract that the vehicle has proven to be its own, '' if none.
+    contract_id: str = ''
     bidirectional: bool = False
     control_mode: ControlMode = ControlMode.NONE
     stop_reason: StopReason = StopReason.NONE
