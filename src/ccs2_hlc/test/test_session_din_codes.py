@@ -24,7 +24,7 @@ from hlc_bench import (
 )
 
 from ccs2_hlc.exi.messages import din
-from ccs2_hlc.session import code_tables, iso2_codes
+from ccs2_hlc.session import code_tables, iso2_codes, iso20_codes
 from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.din import STRICT_TABLE, TABLE, DinEngine, State
 from ccs2_hlc.session.din_codes import CODES, NEVER_SENT, RESPONSES, TRUTH
@@ -313,7 +313,8 @@ def test_every_trigger_has_a_cause_and_the_frame_can_tell_it():
         Trigger.CERTIFICATE_EXPIRES_SOON}
     assert set(CAUSES) == set(Trigger) - positive
     told = {trigger for trigger, cause in CAUSES.items() if not cause.silent}
-    assert told - {Trigger.NO_COMMON_PROTOCOL} <= set(CODES) | set(iso2_codes.CODES)
+    assert told - {Trigger.NO_COMMON_PROTOCOL} <= {
+        *CODES, *iso2_codes.CODES, *iso20_codes.CODES}
     assert set(TRUTH) == set(Condition)
     assert {condition for condition, row in TRUTH.items()
             if row.processing is P.ONGOING} == ONGOING

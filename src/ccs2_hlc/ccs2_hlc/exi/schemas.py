@@ -31,6 +31,10 @@ _BY_PAYLOAD_TYPE = {
     0x8004: 'iso20-dc',
     0x8005: 'iso20-acdp',
     0x8006: 'iso20-wpt',
+    # Side streams: schedule renegotiation, metering confirmation, parking status.
+    0x8101: 'iso20-common',
+    0x8102: 'iso20-common',
+    0x8104: 'iso20-common',
 }
 #: Payload type of SupportedAppProtocol, DIN 70121 and ISO 15118-2.
 _PAYLOAD_TYPE_EXI = 0x8001

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
-from . import din_codes, iso2_codes
+from . import din_codes, iso2_codes, iso20_codes
 from .triggers import CAUSES, Trigger
 
 _HEAD = """\
@@ -21,10 +21,10 @@ Every response code that the station sends has a named trigger, and every trigge
 maps to one code per protocol. This page is generated from those tables by
 `python -m ccs2_hlc.session.code_tables docs/response-codes.md`; a test keeps it current.
 
-Every FAILED code ends the session: energy is taken away first, then the response is sent, then the
-connection is closed and the pilot oscillator goes off. An emergency shutdown switches the
-oscillator off at once. What has happened is in the `session` topic (`message`, `stop_reason`,
-`faults`).
+A WARNING leaves the session as it is. Every FAILED code ends it: energy is taken away first, then
+the response is sent, then the connection is closed and the pilot oscillator goes off. An emergency
+shutdown switches the oscillator off at once. What has happened is in the `session` topic
+(`message`, `stop_reason`, `faults`).
 
 Checks are made in this order: request allowed now, session id, state of the station, content.
 """
@@ -45,7 +45,13 @@ _POSITIVE = {
     Trigger.SESSION_JOINED: 'the session that the vehicle has paused goes on',
     Trigger.CERTIFICATE_EXPIRES_SOON: 'contract is in order, its certificate expires soon',
 }
-_PROTOCOLS = {'DIN SPEC 70121': din_codes, 'ISO 15118-2': iso2_codes}
+_PROTOCOLS = {
+    'DIN SPEC 70121': din_codes, 'ISO 15118-2': iso2_codes,
+    'ISO 15118-20, DC': iso20_codes}
+#: Columns that a protocol's truth table may have: field, element of the messages.
+_ELEMENTS = {
+    'status': 'EVSEStatusCode', 'isolation': 'EVSEIsolationStatus',
+    'processing': 'EVSEProcessing'}
 
 
 def markdown() -> str:
@@ -64,18 +70,29 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _codes(tables: ModuleType) -> str:
     codes: type[Enum] = type(next(iter(tables.NEVER_SENT)))
     order = {code: number for number, code in enumerate(codes)}
+    told = 'status' in _columns(tables)
     rows = []
     for trigger, code in sorted(tables.CODES.items(), key=lambda item: order[item[1]]):
         cause = CAUSES.get(trigger)
-        rows.append((
+        fatal = cause if code.value.startswith('FAILED') else None
+        row = [
             f'`{code.value}`',
             f'`{trigger.value}`',
             _POSITIVE[trigger] if cause is None else cause.text,
             ', '.join(tables.RESPONSES.get(trigger, ('any',))),
-            '-' if cause is None else cause.shutdown.name.lower(),
-            '-' if cause is None else f'`{tables.TRUTH[cause.condition].status.value}`'))
-    return _table(
-        ('code', 'trigger', 'what has happened', 'responses', 'shutdown', 'EVSEStatusCode'), rows)
+            '-' if fatal is None else fatal.shutdown.name.lower()]
+        if told:
+            row.append(
+                '-' if fatal is None else f'`{tables.TRUTH[fatal.condition].status.value}`')
+        rows.append(row)
+    head = ('code', 'trigger', 'what has happened', 'responses', 'shutdown')
+    return _table((*head, _ELEMENTS['status']) if told else head, rows)
+
+
+def _columns(tables: ModuleType) -> dict[str, str]:
+    """Return the elements by which a protocol's responses tell the station's condition."""
+    row = next(iter(tables.TRUTH.values()))
+    return {name: element for name, element in _ELEMENTS.items() if hasattr(row, name)}
 
 
 def _never_sent(tables: ModuleType) -> str:
@@ -87,11 +104,12 @@ def _truth(tables: ModuleType) -> str:
     def name(value: Enum | None) -> str:
         return 'as measured' if value is None else f'`{value.value}`'
 
+    columns = _columns(tables)
     rows = [
-        (condition.value, name(row.status), name(row.isolation), name(row.processing))
+        (condition.value, *(name(getattr(row, column)) for column in columns))
         for condition, row in tables.TRUTH.items()]
     return 'What responses say about the station, by condition:\n\n' + _table(
-        ('condition', 'EVSEStatusCode', 'EVSEIsolationStatus', 'EVSEProcessing'), rows)
+        ('condition', *columns.values()), rows)
 
 
 def _silent() -> str:

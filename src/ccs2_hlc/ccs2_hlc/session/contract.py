@@ -58,7 +58,7 @@ VERDICTS: Mapping[ChainResult, Trigger] = dict.fromkeys(
     ChainResult.OK: Trigger.ACCEPTED,
     ChainResult.OK_EXPIRES_SOON: Trigger.CERTIFICATE_EXPIRES_SOON,
     ChainResult.LEAF_EXPIRED: Trigger.CERTIFICATE_EXPIRED,
-    ChainResult.LEAF_NOT_YET_VALID: Trigger.CERTIFICATE_EXPIRED,
+    ChainResult.LEAF_NOT_YET_VALID: Trigger.CERTIFICATE_NOT_YET_VALID,
     ChainResult.REVOKED: Trigger.CERTIFICATE_REVOKED,
     ChainResult.NO_ANCHOR: Trigger.CERTIFICATE_UNKNOWN,
     ChainResult.LEAF_SUBJECT: Trigger.CERTIFICATE_NOT_ALLOWED,
@@ -81,16 +81,19 @@ class Judgement:
 
 
 def judge_contract(
-    trust: Trust, profile: Profile, emaid: str, chain: Sequence[bytes],
+    trust: Trust, profile: Profile, emaid: str | None, chain: Sequence[bytes],
 ) -> Judgement:
-    """Check a contract chain, leaf first in DER, and that it belongs to the eMAID."""
+    """Check a contract chain, leaf first in DER, and that it belongs to the eMAID, if one is told.
+
+    ISO 15118-20 tells none: the certificate alone names the contract.
+    """
     verdict = contract_verdict(
         chain, trust.roots, trust.now(), profile=profile, revocation=trust.revocation,
         policy=trust.policy)
     if not verdict.accepted:
         return Judgement(VERDICTS[verdict.result], verdict.message)
     leaf = verdict.path[0]
-    if not same_emaid(emaid, leaf.common_name):
+    if emaid is not None and not same_emaid(emaid, leaf.common_name):
         return Judgement(Trigger.CERTIFICATE_CHAIN, 'eMAID is not that of the certificate')
     return Judgement(VERDICTS[verdict.result], key=leaf.public_key)
 

@@ -102,17 +102,18 @@ class DcEngine(Engine):
         self.start(
             Trigger.WELDING_DETECTION_TIMEOUT, snapshot.now, self.timing.welding_detection)
         self.charge.welding_check()
-        return self._back_in_b(snapshot)
+        return self.back_in_b(snapshot)
 
     def stop_session(self, snapshot: Snapshot) -> Answer:
         """End the session; a vehicle that has been in C has to be back in B [V2G-DC-988]."""
         self.charge.off(Shutdown.NORMAL)
         self.cancel_all()
         self._cable_check_open = False
-        wait = self._back_in_b(snapshot) if self.vehicle_was_ready else None
+        wait = self.back_in_b(snapshot) if self.vehicle_was_ready else None
         return Answer(Condition.SHUTDOWN, wait=wait)
 
-    def _back_in_b(self, snapshot: Snapshot) -> Wait:
+    def back_in_b(self, snapshot: Snapshot) -> Wait:
+        """Wait until the vehicle has gone back to state B."""
         return Wait(_in_b, snapshot.now + self.timing.pilot_detection, Trigger.PILOT_NOT_B)
 
     def _verdict(self, snapshot: Snapshot) -> CableCheck:

@@ -21,7 +21,8 @@ from .contract import Trust
 from .din import DinEngine
 from .engine import PAYLOAD_EXI, Engine, Reply
 from .iso2 import Iso2Engine
-from .protocols import DIN_70121, ISO_15118_2, Protocol, choose
+from .iso20 import Iso20Engine
+from .protocols import DIN_70121, ISO_15118_2, ISO_15118_20_DC, Protocol, choose
 from .station import (
     MAX_AGE,
     MAX_AGE_SLOW,
@@ -54,6 +55,7 @@ SESSION_ID_LENGTH = 8
 ENGINES: Mapping[Protocol, type[Engine]] = {
     DIN_70121: DinEngine,
     ISO_15118_2: Iso2Engine,
+    ISO_15118_20_DC: Iso20Engine,
 }
 
 _MAX_AGES: dict[type, float] = {
@@ -150,6 +152,8 @@ class Secc:
         self._payload_type = PAYLOAD_EXI
         #: A session that its vehicle may join again, ``None``: there is none.
         self._paused: Paused | None = None
+        #: What the last engine has said of it: unplugging makes that void.
+        self._heard_of_pause: Paused | None = None
         self._trust: Trust | None = None
         self._back_office_number = 0
         self._back_office: BackOfficeAnswer | None = None
@@ -429,7 +433,8 @@ class Secc:
         if self._engine is not None and self._engine.ended:
             self._authorization.end()
             self._setup_until = None
-            self._paused = self._engine.paused or self._paused
+            if self._engine.paused not in (None, self._heard_of_pause):
+                self._heard_of_pause = self._paused = self._engine.paused
         if reply is None or self._engine is None:
             return []
         namespace = self._engine.PROTOCOL.namespace

@@ -49,22 +49,30 @@ class Trigger(StrEnum):
     OUT_OF_SEQUENCE = auto()
     UNKNOWN_SESSION = auto()
     PAYMENT_NOT_OFFERED = auto()
+    AUTHORIZATION_NOT_OFFERED = auto()
     SERVICE_UNKNOWN = auto()
     SERVICE_NOT_OFFERED = auto()
     NO_CHARGE_SERVICE = auto()
     ENERGY_TRANSFER_NOT_OFFERED = auto()
     CHARGE_PARAMETERS = auto()
+    CONTROL_MODE = auto()
     SCHEDULE_NOT_OFFERED = auto()
+    PROFILE_KIND = auto()
     PROFILE_ABOVE_SCHEDULE = auto()
+    PROFILE_EXCEEDED = auto()
     NOT_READY_FOR_POWER = auto()
+    CONTACTORS_NOT_CLOSED = auto()
     STARTED_TWICE = auto()
     RENEGOTIATED_TOO_EARLY = auto()
     PAUSED_TOO_EARLY = auto()
+    STANDBY_NOT_POSSIBLE = auto()
+    SERVICES_NOT_RENEGOTIABLE = auto()
     PRE_CHARGE_CURRENT = auto()
     VEHICLE_ERROR = auto()
 
     # The vehicle's contract.
     CERTIFICATE_EXPIRED = auto()
+    CERTIFICATE_NOT_YET_VALID = auto()
     CERTIFICATE_REVOKED = auto()
     CERTIFICATE_UNKNOWN = auto()
     CERTIFICATE_NOT_ALLOWED = auto()
@@ -75,6 +83,7 @@ class Trigger(StrEnum):
     RECEIPT = auto()
     RECEIPT_SESSION = auto()
     CONTRACT_CANCELED = auto()
+    CONTRACT_DENIED = auto()
     BACK_OFFICE_REFUSED = auto()
     BACK_OFFICE_LATE = auto()
 
@@ -167,6 +176,7 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.OUT_OF_SEQUENCE: _refused('request is not allowed now'),
     Trigger.UNKNOWN_SESSION: _refused('request carries the id of another session'),
     Trigger.PAYMENT_NOT_OFFERED: _refused('payment option was not offered'),
+    Trigger.AUTHORIZATION_NOT_OFFERED: _refused('kind of authorization was not offered'),
     Trigger.SERVICE_NOT_OFFERED: _refused(
         'services selected that were not offered'),
     Trigger.SERVICE_UNKNOWN: _refused('details asked for of a service that is not offered'),
@@ -174,10 +184,19 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.ENERGY_TRANSFER_NOT_OFFERED: _refused('energy transfer type was not offered'),
     Trigger.CHARGE_PARAMETERS: _refused(
         'charge parameters are for AC, negative, or below what the station can supply'),
+    Trigger.CONTROL_MODE: _refused('control mode is not that of the selected service'),
+    Trigger.PROFILE_KIND: _refused('power profile is not of the selected control mode'),
+    Trigger.PROFILE_EXCEEDED: _refused('vehicle wants more power than its own profile says'),
     Trigger.SCHEDULE_NOT_OFFERED: _refused('schedule was not offered'),
     Trigger.PROFILE_ABOVE_SCHEDULE: _refused(
         'charging profile exceeds the offered schedule in power or time'),
     Trigger.NOT_READY_FOR_POWER: _refused('power asked for while the station is not ready'),
+    Trigger.CONTACTORS_NOT_CLOSED: _station(
+        'power asked for while the contactors are not closed', Condition.NOT_READY),
+    Trigger.STANDBY_NOT_POSSIBLE: _refused(
+        'standby wanted that is not offered, or before power was started'),
+    Trigger.SERVICES_NOT_RENEGOTIABLE: _refused(
+        'other services wanted although that is not offered, or with power on'),
     Trigger.STARTED_TWICE: _refused('power asked for although it is being delivered'),
     Trigger.RENEGOTIATED_TOO_EARLY: _refused('schedule renegotiated before power was started'),
     Trigger.PAUSED_TOO_EARLY: _refused('pause wanted before power was stopped'),
@@ -185,7 +204,8 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.VEHICLE_ERROR: Cause(
         'vehicle reports an error of its own', StopReason.VEHICLE,
         fault=FaultCode.VEHICLE_ERROR),
-    Trigger.CERTIFICATE_EXPIRED: _refused('contract certificate has expired or is not yet valid'),
+    Trigger.CERTIFICATE_EXPIRED: _refused('contract certificate has expired'),
+    Trigger.CERTIFICATE_NOT_YET_VALID: _refused('contract certificate is not yet valid'),
     Trigger.CERTIFICATE_REVOKED: _refused('contract certificate is revoked'),
     Trigger.CERTIFICATE_UNKNOWN: _refused('no trusted root has issued the contract'),
     Trigger.CERTIFICATE_NOT_ALLOWED: _refused('certificate is not for contracts'),
@@ -197,6 +217,7 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.RECEIPT: _refused('meter receipt is not signed or not the one asked for'),
     Trigger.RECEIPT_SESSION: _refused('meter receipt is of another session'),
     Trigger.CONTRACT_CANCELED: _refused('back office has canceled the contract'),
+    Trigger.CONTRACT_DENIED: Cause('contract is not accepted', StopReason.STATION),
     Trigger.BACK_OFFICE_REFUSED: Cause(
         'back office gives no contract certificate', StopReason.FAULT),
     Trigger.BACK_OFFICE_LATE: Cause('back office does not answer in time', StopReason.TIMEOUT),
