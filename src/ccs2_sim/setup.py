@@ -20,6 +20,7 @@ setup(
         'console_scripts': [
             'car = ccs2_sim.car_node:main',
             'car_cli = ccs2_sim.car_cli:main',
+            'contract_provisioning = ccs2_sim.contract_provisioning:main',
             'plant = ccs2_sim.plant_node:main',
             'plant_fault = ccs2_sim.plant_fault:main',
             'power_line = ccs2_sim.powerline.server:main',
