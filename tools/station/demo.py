@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,16 +15,20 @@ from rich.console import Console
 from rich.live import Live
 
 from ccs2_interfaces.action import Charge
+from station import laboratory
 from station.connector import Connector
 from station.namespaces import arguments_of
+from station.parameters import SIMULATION, changed
 from station.processes import StationError, StationProcesses
 from station.record import JOULES_PER_KWH, Recorder, TraceFile, plot
 from station.view import View, minutes, names, number, panel, plain
 
 OUTPUT = Path('demo')
 #: What the station speaks, by the name on the command line.
-GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121}
-AUTHORIZATIONS = ('eim',)
+GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121, 'iso2': Charge.Goal.PROTOCOL_ISO_15118_2}
+AUTHORIZATIONS = ('eim', 'pnc')
+#: Without a protocol on the command line: the oldest that has this authorization.
+PROTOCOLS = {'eim': 'din', 'pnc': 'iso2'}
 LINKS = ('loopback', 'tap')
 #: The view is drawn so often, in s; on a plain console a line is written every second.
 FRAME = 0.1
@@ -36,14 +41,32 @@ RESULTS = names(Charge.Result, '')
 def options(words: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog='make demo', description=__doc__)
-    parser.add_argument('--protocol', choices=GOALS, default='din')
-    parser.add_argument('--auth', choices=AUTHORIZATIONS, default='eim')
+    parser.add_argument('--protocol', choices=GOALS)
+    parser.add_argument('--auth', choices=AUTHORIZATIONS, default='eim',
+                        help='eim: somebody else pays; pnc: the car, by contract')
     parser.add_argument('--speed', type=float, default=60.0, help='time factor of the battery')
     parser.add_argument('--soc', type=ratio, default=0.2, help='state of charge at plug-in, 0..1')
     parser.add_argument('--target', type=ratio, default=0.8, help='state of charge at the end')
     parser.add_argument('--link', choices=LINKS, default='loopback',
                         help='tap: IPv6 crosses the virtual power line, too (needs root)')
-    return parser.parse_args(words)
+    chosen = parser.parse_args(words)
+    chosen.protocol = chosen.protocol or PROTOCOLS[chosen.auth]
+    if (chosen.protocol, chosen.auth) == ('din', 'pnc'):
+        parser.error('DIN SPEC 70121 has no Plug & Charge')
+    return chosen
+
+
+def secure(authorization: str, source: Path) -> dict[str, object]:
+    """Make certificates for station and car; return the launch arguments for them.
+
+    The parameter files are those of the folder `source` with what TLS needs.
+    """
+    folder, config = OUTPUT / 'pki', OUTPUT / 'config'
+    laboratory.make(folder)
+    shutil.rmtree(config, ignore_errors=True)
+    changes = laboratory.secured(folder, authorization)
+    return {'config': changed(config, changes, source).resolve(),
+            'store': (folder / laboratory.STORE).resolve()}
 
 
 def ratio(text: str) -> float:
@@ -109,6 +132,9 @@ def main(words: list[str] | None = None) -> int:
                 raise StationError(
                     'another station runs in ROS domain '
                     f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
+            if chosen.protocol != 'din':
+                console.print('making certificates …')
+                link |= secure(chosen.auth, Path(str(link.get('config', SIMULATION))))
             console.print('starting the station …')
             station = StationProcesses(
                 arguments={'speed': chosen.speed, **link}, log=OUTPUT / 'station.log')

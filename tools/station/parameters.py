@@ -15,12 +15,14 @@ def direct_link(interface: str) -> list[tuple[str, str, str]]:
             ('plc_link.yaml', 'interface: lo', f'interface: {interface}')]
 
 
-def changed(folder: Path, changes: Iterable[tuple[str, str, str]]) -> Path:
+def changed(
+    folder: Path, changes: Iterable[tuple[str, str, str]], source: Path = SIMULATION,
+) -> Path:
     """Copy the parameter files to a new folder, with a text of a file replaced by another each.
 
     Raises ``ValueError`` if a file does not have that text.
     """
-    shutil.copytree(SIMULATION, folder)
+    shutil.copytree(source, folder)
     for name, old, new in changes:
         text = (folder / name).read_text()
         if old not in text:

@@ -1,0 +1,42 @@
+"""Certificates for a simulated station and its car: a laboratory and a store, made for one run."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ccs2_pki.lab.directory import fill_store, write_lab
+from ccs2_pki.store import Store
+
+#: Names of the folders that :func:`make` makes.
+LABORATORY, STORE = 'laboratory', 'store'
+
+
+def make(folder: Path) -> None:
+    """Make a new laboratory and a store with its roots, chains and OCSP responses in a folder.
+
+    What is there from an earlier run is thrown away, with its keys. Raises ``PkiError``.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    now = datetime.now(UTC)
+    hierarchies = write_lab(folder / LABORATORY, now)
+    fill_store(Store(folder / STORE, create=True), hierarchies, now)
+
+
+def secured(folder: Path, authorization: str) -> list[tuple[str, str, str]]:
+    """Return the changes of the parameter files for TLS with the certificates in a folder.
+
+    `authorization` is ``eim`` or ``pnc``; by contract the car signs a receipt every 5 s.
+    """
+    car = (f'tls: "1.2"\n    pki: {(folder / LABORATORY).resolve()}\n'
+           f'    authorization: {authorization}\n    staple: true')
+    changes = [('v2g_transport.yaml', 'security: none                 # TCP only',
+                'security: tls                  # TLS only'),
+               ('car.yaml', 'maximum_current:', f'{car}\n    maximum_current:')]
+    if authorization == 'pnc':
+        changes.append(('hlc.yaml', 'authorization: automatic',
+                        'authorization: service\n    contract_payment: local\n'
+                        '    receipt_interval: 5.0'))
+    return changes
