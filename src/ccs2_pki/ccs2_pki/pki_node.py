@@ -171,6 +171,9 @@ class PkiNode(ManagedNode):
             if known is not self._snapshot or due or (now is None) != (self._now is None):
                 self._now = now
                 self._assess(opened, self._snapshot)
+            else:
+                # Who has been activated meanwhile has not heard the last one.
+                self._publish(self._health)
             self._now = now
         except PkiError as error:
             self._assessed = -math.inf
@@ -187,6 +190,9 @@ class PkiNode(ManagedNode):
         if health != self._health:
             self._health = health
             self.get_logger().info(f'store: {health.message or "ready"}')
+        self._publish(health)
+
+    def _publish(self, health: Health) -> None:
         roots = self._snapshot.roots if self._snapshot else {}
         state = PkiState(
             generation=self._snapshot.generation if self._snapshot else 0,
