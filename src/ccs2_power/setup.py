@@ -10,7 +10,12 @@ setup(
     ],
     package_data={'ccs2_power': ['py.typed']},
     install_requires=['setuptools'],
-    extras_require={'test': ['pytest']},
+    extras_require={
+        'test': ['pytest'],
+        'gpio': ['gpiod==2.5.0'],
+        'modbus': ['pymodbus==3.16.1', 'pyserial==3.5'],
+        'io_controller': ['pyserial==3.5'],
+    },
     zip_safe=True,
     maintainer='CCS2 authors',
     maintainer_email='ccs2@example.org',
@@ -25,6 +30,9 @@ setup(
         ],
         'ccs2_power.drivers': [
             'can_supply = ccs2_power.can.supply:CanSupply',
+            'gpio_contactors = ccs2_power.gpio.drivers:GpioContactors',
+            'gpio_emergency_stop = ccs2_power.gpio.drivers:GpioEmergencyStop',
+            'gpio_lock = ccs2_power.gpio.drivers:GpioLock',
         ],
     },
 )

@@ -1,0 +1,1 @@
+"""Contactors, lock and emergency stop on GPIO lines (libgpiod 2)."""
