@@ -102,6 +102,12 @@ def test_a_contract_charges_without_anybody_asked():
     assert bench.stage == 'FINISHED'
 
 
+def test_a_challenge_is_gone_once_it_was_used():
+    bench, challenge = bring_to_authorization(contract_payment=ContractPayment.SERVICE)
+    prove(bench, challenge)
+    assert bench.secc._engine.challenge is None
+
+
 def test_challenges_are_drawn_anew():
     assert bring_to_authorization()[1] != bring_to_authorization()[1]
 

@@ -261,6 +261,16 @@ def test_power_keeps_to_the_chosen_schedule_as_time_goes_by():
     assert bench.command.target_current == pytest.approx(50_000.0 / 380.0)
 
 
+def test_a_new_choice_is_not_bound_by_the_old_one():
+    bench = bring_to('PRE_CHARGED', schedules=NIGHT)
+    bench.ask(power_delivery(schedule=7))
+    bench.ask(current_demand())
+    bench.ask(power_delivery(RENEGOTIATE))
+    assert told(bench.ask(charge_parameters()))[0] == (1, [(0, 86400, 60_000.0)])
+    bench.ask(power_delivery(schedule=1))
+    assert float(bench.ask(current_demand()).evse_maximum_power_limit) == 60_000.0
+
+
 # Renegotiation.
 
 def test_a_renegotiation_keeps_the_contactors_closed_and_the_current_away():

@@ -44,6 +44,12 @@ def test_what_is_offered_never_exceeds_the_schedule_nor_the_limits(
     assert result.covers(result.steps)
 
 
+def test_what_a_vehicle_cannot_store_is_told_as_its_lowest_power():
+    schedule = Schedule(1, (Step(0, 10.0), Step(5, 3.0), Step(9, 7.0)))
+    assert offered([schedule], 100.0, None, 1)[0].steps == (Step(0, 3.0),)
+    assert offered([schedule], 100.0, None, 2)[0].steps == (Step(0, 10.0), Step(5, 3.0))
+
+
 @given(st.floats(0.0, 1e7))
 def test_powers_are_rounded_down_to_what_a_message_carries(power):
     sent = sendable(power)
