@@ -1,5 +1,6 @@
 """The car's ISO 15118-2 engine against the station's session core, on a virtual clock."""
 
+import json
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,13 +13,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 from iso2_pair import Pair, PairBench, contract_bench
 
 from ccs2_hlc.exi.messages import iso2
+from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.contract import VERDICTS, Trust
+from ccs2_hlc.session.iso2_codes import CODES
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.services import read_services
 from ccs2_hlc.session.station import ContractPayment, OperatorLimits, StopWish, Urgency
+from ccs2_pki.certificate import parse_certificate
+from ccs2_pki.chains import ChainResult
 from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
+from ccs2_pki.revocation import RevocationData, parse_ocsp
+from ccs2_sim.car import misbehaviour
+from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
 from ccs2_sim.evcc.iso2 import Iso2Evcc
-from ccs2_sim.evcc.outcome import ErrorCode
+from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import Acquisition
 from ccs2_sim.lab import read_roots, read_wallet
 from ccs2_sim.provisioning import Refusal, read_provider
@@ -351,3 +360,100 @@ def test_keys_are_not_shown(wallet):
     for number in (wallet.contract.key, wallet.provisioning.key):
         assert f'{number.private_numbers().private_value:x}' not in text
     assert 'PrivateKey' not in text
+
+
+# Bad manners: what a good station does is what the station's own engine does.
+
+
+def misbehave(text, pair):
+    """Let the pair's car misbehave; return the outcome."""
+    manners = misbehaviour.parse(text)
+
+    def alter(step, message):
+        deed = manners.due(step)
+        if deed is None or deed.alter is None:
+            return message
+        return deed.alter(pair.engine, message, manners.value)
+    pair.alter = alter
+    return pair.run()
+
+
+def manners_pair(kind, roots, wallet):
+    """Return a pair whose session comes to where a misbehaviour happens."""
+    if kind.name == 'contract_unoffered':
+        return Pair(maximum_loops=20)
+    return Pair(contract_bench(roots, NOW, receipt_interval=1.0), wallet=wallet, maximum_loops=40)
+
+
+@pytest.mark.parametrize('name', [
+    kind.name for kind in MISBEHAVIOURS.values()
+    if kind.protocol == 'iso2' and kind.name != 'bad_contract'])
+def test_misbehaviour_has_its_response_code(name, roots, wallet):
+    kind = MISBEHAVIOURS[name]
+    pair = manners_pair(kind, roots, wallet)
+    outcome = misbehave(name, pair)
+    assert outcome.error is ErrorCode.REFUSED
+    assert outcome.text.endswith(f': {kind.station}')
+    assert pair.engine.step == kind.step
+    assert not pair.vehicle.contactors
+    assert pair.bench.command.mode is Mode.OFF
+
+
+@pytest.mark.parametrize('name', [
+    'unsigned', 'wrong_signature', 'foreign_signature', 'wrong_digest', 'two_references',
+    'double_reference', 'foreign_id', 'duplicate_id', 'extra_transform'])
+def test_receipts_can_be_signed_as_badly(name, roots, wallet):
+    pair = manners_pair(MISBEHAVIOURS[name], roots, wallet)
+    outcome = misbehave(f'{name}:step=MeteringReceipt', pair)
+    assert outcome.error is ErrorCode.REFUSED
+    assert outcome.text.endswith('FAILED_MeteringSignatureNotValid')
+
+
+def test_every_wrong_contract_is_refused(lab, roots, wallet):
+    """Each fault of the laboratory, with the station's response code for it."""
+    manifest = json.loads((lab / 'iso2' / 'manifest.json').read_text())
+    faults = {entry['name']: entry for entry in manifest['wrong'] if entry['role'] == 'contract'}
+    assert faults.keys() == wallet.wrong.keys()
+    for name, fault in faults.items():
+        trust = dict(roots)
+        stem = lab / 'iso2' / 'wrong' / f'contract-{name}'
+        if fault['needs_root']:
+            root = parse_certificate(stem.with_name(f'{stem.name}.root.der').read_bytes())
+            trust[RootKind.MO] = (*trust[RootKind.MO], root)
+        bench = contract_bench(trust, NOW)
+        if fault['needs_ocsp']:
+            response = parse_ocsp(stem.with_name(f'{stem.name}.ocsp.der').read_bytes())
+            bench.secc.set_trust(Trust(
+                roots=trust, now=lambda: NOW, revocation=RevocationData((response,))))
+        pair = Pair(bench, wallet=wallet)
+        outcome = misbehave(f'bad_contract:fault={name}', pair)
+        if name == 'too-large':
+            # The schema has no room for it: the station cannot read the message.
+            assert outcome.error is ErrorCode.TIMEOUT
+            continue
+        expected = CODES[VERDICTS[ChainResult[fault['expected']]]]
+        assert outcome.error is ErrorCode.REFUSED, name
+        assert outcome.text == f'PaymentDetailsRes: {expected.value}', name
+
+
+def test_unknown_wrong_contract_is_named(roots, wallet):
+    pair = manners_pair(MISBEHAVIOURS['bad_contract'], roots, wallet)
+    with pytest.raises(Ended, match="no wrong contract 'blue'"):
+        misbehave('bad_contract:fault=blue', pair)
+
+
+@pytest.mark.parametrize('name', [
+    'wrong_message', 'wrong_session_id', 'car_error', 'alternating_current', 'wrong_voltage',
+    'wrong_current', 'pre_charge_current'])
+def test_shared_misbehaviour_works_with_iso_15118_2_too(name):
+    pair = Pair(maximum_loops=20)
+    outcome = misbehave(name, pair)
+    refused = {'wrong_message': 'FAILED_SequenceError', 'wrong_session_id': 'FAILED_UnknownSession',
+               'car_error': 'FAILED', 'pre_charge_current': 'FAILED',
+               'alternating_current': 'FAILED_WrongEnergyTransferMode'}
+    if name in refused:
+        assert outcome.error is ErrorCode.REFUSED
+        assert outcome.text.endswith(refused[name])
+    else:
+        assert outcome.error in (ErrorCode.NONE, ErrorCode.POWER)
+    assert not pair.vehicle.contactors

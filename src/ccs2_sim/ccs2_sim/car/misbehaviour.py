@@ -8,100 +8,28 @@ which it happens, `after` how many requests of that step go before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ccs2_hlc.exi.declare import Element
-from ccs2_hlc.exi.messages import din, sap
+from ccs2_hlc.exi.messages import din, iso2, sap
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_link.transport.v2gtp import HEADER, LARGEST_PAYLOAD
+from ccs2_sim.car.manners import Alter, Manners, Misbehaviour
+from ccs2_sim.car.misbehaviour_iso2 import ISO2
 from ccs2_sim.car.sdp import encode_request
-from ccs2_sim.evcc.engine import Engine
 from ccs2_sim.evcc.vehicle import Wish
 
 if TYPE_CHECKING:
     from ccs2_sim.car.session import Session
 
+#: Protocols as the documentation names them.
+NAMES = {'din': 'DIN 70121', 'iso2': 'ISO 15118-2'}
 #: How long a car that has gone silent stays there before it drives off, s.
 SILENCE = 90.0
 #: How long a car waits for the end of a connection that a good station has to end, s.
 PATIENCE = 10.0
-
-Alter = Callable[[Engine, Any, float], Element]
-Mangle = Callable[[bytes, float], bytes]
-Act = Callable[['Session', float], Awaitable[bool]]
-Want = Callable[[Wish], Wish]
-
-
-@dataclass(frozen=True)
-class Misbehaviour:
-    """One kind of bad manners: one or more hooks, all of them from the chosen request on."""
-
-    name: str
-    does: str
-    """What the car does."""
-    station: str
-    """What a good station does."""
-    step: str = 'CurrentDemand'
-    """Where it happens unless told otherwise."""
-    after: int = 5
-    """Requests of that step that go before it unless told otherwise."""
-    option: str = ''
-    """Name of its one number, '' if it has none."""
-    value: float = 0.0
-    """What that number is unless told otherwise."""
-    unit: str = ''
-    alter: Alter | None = None
-    """Changes a request before it is encoded."""
-    mangle: Mangle | None = None
-    """Changes the octets of a request's V2GTP message."""
-    act: Act | None = None
-    """Does something instead of sending (False) or before sending (True) a request."""
-    want: Want | None = None
-    """Changes what the car does at its inlet."""
-    probes: tuple[bytes, ...] = ()
-    """Datagrams sent before the first SDP request."""
-    once: bool = False
-    """Only the one request, not all that follow in that step."""
-    surplus: int = 0
-    """Responses that a good station sends besides the one the car waits for."""
-
-
-@dataclass
-class Manners:
-    """A misbehaviour in the course of one session; without one, good manners."""
-
-    kind: Misbehaviour | None = None
-    step: str = ''
-    after: int = 0
-    value: float = 0.0
-    #: Whether it has begun.
-    begun: bool = False
-    _requests: int = field(default=0)
-
-    @property
-    def probes(self) -> tuple[bytes, ...]:
-        """Return the datagrams to send before the first SDP request."""
-        return self.kind.probes if self.kind is not None else ()
-
-    def due(self, step: str) -> Misbehaviour | None:
-        """Count a request of `step`; return the misbehaviour if it is due for that request."""
-        if self.kind is None or step != self.step:
-            return None
-        self._requests += 1
-        if self._requests <= self.after or (self.kind.once and self.begun):
-            return None
-        self.begun = True
-        return self.kind
-
-    def want(self, wish: Wish, step: str) -> Wish:
-        """Return what the car does at its inlet in `step` although the protocol wants `wish`."""
-        if self.kind is None or self.kind.want is None:
-            return wish
-        begins = step == self.step and self.after == 0
-        return self.kind.want(wish) if self.begun or begins else wish
-
 
 def parse(text: str) -> Manners:
     """Return the manners that `text` names ('' = good); raise ``ValueError`` saying what is wrong.
@@ -125,7 +53,7 @@ def parse(text: str) -> Manners:
             elif key == 'after':
                 manners.after = int(value)
             elif key and key == kind.option:
-                manners.value = float(value)
+                manners.value = type(kind.value)(value)
             else:
                 raise ValueError(f'no option {key!r}')
         except ValueError as error:
@@ -136,53 +64,58 @@ def parse(text: str) -> Manners:
 # What the car says.
 
 
-def _field(name: str, unit: din.Unit) -> Alter:
+def _field(name: str, unit: str) -> Alter:
     """Give one physical value of a request another value."""
-    def alter(engine: Engine, message: Any, value: float) -> Element:
-        body = replace(message.body, **{name: din.PhysicalValue.of(value, unit)})
+    def alter(engine: Any, message: Any, value: Any) -> Element:
+        body = replace(message.body, **{name: engine.quantity(value, unit)})
         changed: Element = replace(message, body=body)
         return changed
     return alter
 
 
-def _foreign_session(engine: Engine, message: Any, value: float) -> Element:
+def _foreign_session(engine: Any, message: Any, value: Any) -> Element:
     other = bytes(octet ^ 0xFF for octet in message.header.session_id)
     changed: Element = replace(message, header=replace(message.header, session_id=other))
     return changed
 
 
-def _wrong_message(engine: Engine, message: Any, value: float) -> Element:
-    """Ask for services in the middle of everything, or for the end before the beginning."""
+def _wrong_message(engine: Any, message: Any, value: Any) -> Element:
+    """Ask for services in the middle of everything, or for power before the beginning."""
     if isinstance(message, sap.SupportedAppProtocolReq):
         return message
-    body = (din.SessionStopReq() if isinstance(message.body, din.SessionSetupReq)
-            else din.ServiceDiscoveryReq())
+    messages = engine.messages
+    body = (messages.CableCheckReq(dc_ev_status=engine.ev_status())
+            if isinstance(message.body, messages.SessionSetupReq)
+            else messages.ServiceDiscoveryReq())
     changed: Element = replace(message, body=body)
     return changed
 
 
-def _unknown_protocol(engine: Engine, message: Any, value: float) -> Element:
+def _unknown_protocol(engine: Any, message: Any, value: Any) -> Element:
     return sap.SupportedAppProtocolReq(app_protocol=[
         replace(message.app_protocol[0], protocol_namespace='urn:example:tomorrow:MsgDef')])
 
 
-def _car_error(engine: Engine, message: Any, value: float) -> Element:
+def _car_error(engine: Any, message: Any, value: Any) -> Element:
     status = replace(
-        message.body.dc_ev_status, ev_error_code=din.DCEVErrorCode.FAILED_EV_RESS_MALFUNCTION)
+        message.body.dc_ev_status,
+        ev_error_code=engine.messages.DCEVErrorCode.FAILED_EV_RESS_MALFUNCTION)
     changed: Element = replace(message, body=replace(message.body, dc_ev_status=status))
     return changed
 
 
-def _contract(engine: Engine, message: Any, value: float) -> Element:
+def _contract(engine: Any, message: Any, value: Any) -> Element:
     body = replace(message.body, selected_payment_option=din.PaymentOption.CONTRACT)
     changed: Element = replace(message, body=body)
     return changed
 
 
-def _alternating_current(engine: Engine, message: Any, value: float) -> Element:
-    body = replace(message.body, ev_requested_energy_transfer_type=(
-        din.EVRequestedEnergyTransferType.AC_THREE_PHASE_CORE))
-    changed: Element = replace(message, body=body)
+def _alternating_current(engine: Any, message: Any, value: Any) -> Element:
+    wrong: dict[str, Any] = (
+        {'requested_energy_transfer_mode': iso2.EnergyTransferMode.AC_THREE_PHASE_CORE}
+        if engine.messages is iso2 else {'ev_requested_energy_transfer_type':
+                                         din.EVRequestedEnergyTransferType.AC_THREE_PHASE_CORE})
+    changed: Element = replace(message, body=replace(message.body, **wrong))
     return changed
 
 
@@ -306,15 +239,15 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
     Misbehaviour(
         'wrong_voltage', 'asks for a voltage above its own limit',
         'never exceeds the limits that the car and the station gave',
-        alter=_field('ev_target_voltage', din.Unit.V), option='volt', value=700.0, unit='V'),
+        alter=_field('ev_target_voltage', 'V'), option='volt', value=700.0, unit='V'),
     Misbehaviour(
         'wrong_current', 'asks for more current than it said it could take',
         'never exceeds the limits that the car and the station gave',
-        alter=_field('ev_target_current', din.Unit.A), option='ampere', value=400.0, unit='A'),
+        alter=_field('ev_target_current', 'A'), option='ampere', value=400.0, unit='A'),
     Misbehaviour(
         'pre_charge_current', 'asks for a large current in the pre-charge',
         'FAILED or at most 2 A', step='PreCharge', after=0,
-        alter=_field('ev_target_current', din.Unit.A), option='ampere', value=50.0, unit='A'),
+        alter=_field('ev_target_current', 'A'), option='ampere', value=50.0, unit='A'),
     Misbehaviour(
         'car_error', 'reports FAILED_EVRESSMalfunction',
         'FAILED, supply off, contactors open, session ended', step='CableCheck', after=0,
@@ -322,11 +255,11 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
     Misbehaviour(
         'contract_payment', 'selects payment by contract, which DIN 70121 does not have',
         'FAILED_PaymentSelectionInvalid', step='ServicePaymentSelection', after=0,
-        alter=_contract),
+        alter=_contract, protocol='din'),
     Misbehaviour(
         'alternating_current', 'asks a DC station for AC',
-        'FAILED_WrongEnergyTransferType', step='ChargeParameterDiscovery', after=0,
-        alter=_alternating_current),
+        'FAILED_WrongEnergyTransferType (DIN 70121) or FAILED_WrongEnergyTransferMode',
+        step='ChargeParameterDiscovery', after=0, alter=_alternating_current),
     Misbehaviour(
         'unknown_protocol', 'offers only a protocol that nobody knows',
         'Failed_NoNegotiation, connection closed', step='supportedAppProtocol', after=0,
@@ -372,6 +305,7 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
             encode_request(SdpSecurity.NONE)[:-2] + b'\x55\x00',
             encode_request(SdpSecurity.NONE)[:-1] + b'\x10',
             bytes.fromhex('01fe9000fffffff81000'))),
+    *ISO2,
 )}
 
 
@@ -384,6 +318,9 @@ def table() -> str:
         where = f'`{kind.step}`' if kind.step else 'SDP'
         if kind.after:
             where += f' after {kind.after}'
-        option = f'`{kind.option}` = {kind.value:g} {kind.unit}' if kind.option else ''
+        if kind.protocol:
+            where += f', {NAMES[kind.protocol]} only'
+        value = kind.value if isinstance(kind.value, str) else f'{kind.value:g}'
+        option = f'`{kind.option}` = {value} {kind.unit}'.rstrip() if kind.option else ''
         lines.append(f'| `{kind.name}` | {kind.does} | {kind.station} | {where} | {option} |')
     return '\n'.join(lines) + '\n'
