@@ -119,7 +119,9 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.PAUSED_TOO_EARLY: _STOP,
     Trigger.SERVICES_NOT_RENEGOTIABLE: _STOP,
     Trigger.STATION_STOPPED: (
-        'every response up to DC_PreChargeRes, PowerDeliveryRes that would start power',),
+        'SessionSetupRes', 'AuthorizationSetupRes', *_AUTHORIZATION, *_INSTALLATION,
+        'ServiceDiscoveryRes', 'ServiceDetailRes', 'ServiceSelectionRes',
+        'DC_ChargeParameterDiscoveryRes', 'ScheduleExchangeRes', *_CABLE, 'DC_PreChargeRes'),
     Trigger.STOP_IGNORED: ('PowerDeliveryRes', 'DC_ChargeLoopRes'),
     Trigger.CABLE_CHECK_FAILED: _CABLE,
     Trigger.CABLE_CHECK_TIMEOUT: _CABLE,

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from .. import exi
 from ..exi.messages import sap
+from ..exi.schemas import schema_of_class
 from .authorization import ExternalAuthorization
 from .back_office import BackOfficeAnswer, BackOfficeRequest
 from .command import ChargeCommand
@@ -199,7 +200,6 @@ class Secc:
             if request.connection_id != self._link.connection_id:
                 self._early = request
             return []
-        self._sequence, self._payload_type = request.sequence, request.payload_type
         engine = self._engine
         namespace = None if engine is None else engine.PROTOCOL.namespace
         schema, message, error = '', None, ''
@@ -212,10 +212,12 @@ class Secc:
             connection_id=request.connection_id, sequence=request.sequence,
             payload_type=request.payload_type, data=request.data, schema=schema,
             message=message, error=error)
+        if engine is not None and (
+                message is None or not engine.understands(message, request.payload_type)):
+            return [received, self._ignore(request, engine, now)]
+        self._sequence, self._payload_type = request.sequence, request.payload_type
         if engine is None:
             return [received, *self._negotiate(self._open, message)]
-        if message is None or not engine.understands(message, request.payload_type):
-            return [received, self._ignore(self._open, engine, now)]
         established = engine.established
         reply = engine.request(message, self.snapshot(now))
         if engine.established and not established:
@@ -435,10 +437,7 @@ class Secc:
             self._setup_until = None
             if self._engine.paused not in (None, self._heard_of_pause):
                 self._heard_of_pause = self._paused = self._engine.paused
-        if reply is None or self._engine is None:
-            return []
-        namespace = self._engine.PROTOCOL.namespace
-        return self._send(connection, reply, exi.schema_for(self._payload_type, namespace))
+        return [] if reply is None else self._send(connection, reply)
 
     def _consult(self, engine: Engine, data: bytes) -> Step:
         """Pass on what the vehicle wants of the back office."""
@@ -452,13 +451,13 @@ class Secc:
             namespace=engine.PROTOCOL.namespace, data=data,
             time_budget=self.station.timing.back_office)]
 
-    def _ignore(self, connection: Connection, engine: Engine, now: float) -> Outgoing:
+    def _ignore(self, request: Request, engine: Engine, now: float) -> Outgoing:
         """Wait for another request; the time for that runs on."""
         return Outgoing(
-            connection_id=connection.connection_id, sequence=self._sequence,
+            connection_id=request.connection_id, sequence=request.sequence,
             action=Action.IGNORE, receive_timeout=engine.time_left(now))
 
-    def _send(self, connection: Connection, reply: Reply, schema: str = 'sap') -> Step:
+    def _send(self, connection: Connection, reply: Reply) -> Step:
         if reply.message is None:
             return [Outgoing(
                 connection_id=connection.connection_id, sequence=0, action=Action.CLOSE,
@@ -472,6 +471,6 @@ class Secc:
             receive_timeout=reply.receive_timeout,
             close_delay=reply.close_delay,
             data_link=reply.data_link,
-            schema=schema,
+            schema=schema_of_class(type(reply.message)),
             message=reply.message,
             response_code=reply.response_code)]
