@@ -21,8 +21,11 @@ def private_ports(connectors):
 
 
 @contextmanager
-def run_station(folder, connectors=1, speed=1.0):
-    """Start the simulation in a domain of its own; yield processes, domain and run directory."""
+def run_station(folder, connectors=1, speed=1.0, changes=(), **arguments):
+    """Start the simulation in a domain of its own; yield processes, domain and run directory.
+
+    `changes` are those of the parameter files, `arguments` more of the launch.
+    """
     from domain_coordinator import domain_id
 
     from station.parameters import changed
@@ -32,7 +35,8 @@ def run_station(folder, connectors=1, speed=1.0):
         processes = StationProcesses(
             arguments={
                 'connectors': connectors, 'speed': speed, 'run_directory': folder / 'run',
-                'config': changed(folder / 'config', private_ports(connectors))},
+                'config': changed(folder / 'config', [*private_ports(connectors), *changes]),
+                **arguments},
             environment={'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder / 'log')},
             log=folder / 'station.log')
         try:

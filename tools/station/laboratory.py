@@ -25,18 +25,26 @@ def make(folder: Path) -> None:
     fill_store(Store(folder / STORE, create=True), hierarchies, now)
 
 
-def secured(folder: Path, authorization: str) -> list[tuple[str, str, str]]:
+def secured(
+    folder: Path, authorization: str, acquisition: str = '',
+) -> list[tuple[str, str, str]]:
     """Return the changes of the parameter files for TLS with the certificates in a folder.
 
-    `authorization` is ``eim`` or ``pnc``; by contract the car signs a receipt every 5 s.
+    `authorization` is ``eim`` or ``pnc``; by contract the car signs a receipt every 5 s. It has a
+    contract unless `acquisition` is ``install`` or ``update``: then it gets one from a contract
+    provider (launch argument `laboratory`) through the station.
     """
     car = (f'tls: "1.2"\n    pki: {(folder / LABORATORY).resolve()}\n'
            f'    authorization: {authorization}\n    staple: true')
+    station = ''
     changes = [('v2g_transport.yaml', 'security: none                 # TCP only',
-                'security: tls                  # TLS only'),
-               ('car.yaml', 'maximum_current:', f'{car}\n    maximum_current:')]
+                'security: tls                  # TLS only')]
+    if acquisition:
+        car += f'\n    acquisition: {acquisition}'
+        station = '    certificate_service: true\n'
+        changes.append(('lifecycle_manager.yaml', 'hlc,', 'contract_provider, hlc,'))
     if authorization == 'pnc':
-        changes.append(('hlc.yaml', 'authorization: automatic',
-                        'authorization: service\n    contract_payment: local\n'
-                        '    receipt_interval: 5.0'))
-    return changes
+        changes.append(('hlc.yaml', '    authorization: automatic\n',
+                        '    authorization: service\n    contract_payment: local\n'
+                        f'    receipt_interval: 5.0\n{station}'))
+    return [*changes, ('car.yaml', 'maximum_current:', f'{car}\n    maximum_current:')]

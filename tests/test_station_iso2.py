@@ -1,0 +1,99 @@
+"""ISO 15118-2 sessions through all processes of the station: TLS, Plug & Charge, installation."""
+
+import json
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not set up')
+
+from ccs2_interfaces.action import Charge
+from ccs2_interfaces.msg import ChargingSession, V2GConnection
+from conftest import run_station
+from station import laboratory
+from station.connector import Connector
+from station.record import Recorder, TraceFile
+
+pytestmark = pytest.mark.xdist_group('station')
+
+FIRST = ['SupportedAppProtocol', 'SessionSetup', 'ServiceDiscovery']
+CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']
+LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
+
+
+@pytest.fixture(scope='module')
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pki')
+    laboratory.make(folder)
+    return folder
+
+
+@pytest.fixture
+def charge(pki, tmp_path_factory):
+    """Return a function that lets a car charge at a station of its own; it returns the record."""
+    def run(authorization, acquisition='', misbehaviour=''):
+        folder = tmp_path_factory.mktemp('s')
+        changes = laboratory.secured(pki, authorization, acquisition)
+        more = {'laboratory': pki / laboratory.LABORATORY} if acquisition else {}
+        with run_station(
+            folder, changes=changes, store=pki / laboratory.STORE, **more,
+        ) as (processes, domain, _), Connector(domain=domain) as station:
+            station.wait_until_ready()
+            recorder = Recorder(TraceFile(folder / 'trace.jsonl'))
+            seen = {}
+            station.hooks += [recorder, lambda topic, message: (
+                seen.setdefault(topic, []).append(message))]
+            future = station.charge(
+                protocol=Charge.Goal.PROTOCOL_ISO_15118_2, state_of_charge=0.5,
+                target_state_of_charge=0.9, maximum_duration=8.0, misbehaviour=misbehaviour)
+            station.wait(future.done, 120, 'the end of the charge')
+            station.wait(lambda: station.latest['safety/status'].contactors_open, 5,
+                         'open contactors')
+            recorder.trace.close()
+            recorder.result = future.result().result
+            recorder.seen = seen
+            recorder.lines = [
+                json.loads(line) for line in (folder / 'trace.jsonl').read_text().splitlines()]
+            recorder.log = '\n'.join(processes.lines)
+            return recorder
+    return run
+
+
+def messages(record):
+    names = [line['message'].removesuffix('Req').removesuffix('Res') for line in record.lines]
+    return [name for index, name in enumerate(names) if not index or name != names[index - 1]]
+
+
+def security(record):
+    return {message.security for message in record.seen['v2g/connection']
+            if message.state == V2GConnection.STATE_OPEN}
+
+
+def test_external_payment_over_tls(charge):
+    record = charge('eim')
+    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
+    assert messages(record) == [
+        *FIRST, 'PaymentServiceSelection', 'Authorization', *CHARGE, *LAST]
+    assert security(record) == {V2GConnection.SECURITY_TLS_1_2}
+    assert record.result.energy > 50_000.0
+
+
+def test_plug_and_charge_with_installation_of_the_contract(charge):
+    record = charge('pnc', 'install')
+    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
+    names = messages(record)
+    first = [*FIRST, 'ServiceDetail', 'PaymentServiceSelection', 'CertificateInstallation',
+             'PaymentDetails', 'Authorization', *CHARGE]
+    assert names[:len(first)] == first
+    assert 'MeteringReceipt' in names
+    assert names[-3:] == LAST
+    session = record.seen['session'][-1]
+    assert session.authorization == ChargingSession.AUTHORIZATION_CONTRACT
+    assert session.authorized
+    assert 'contract handed out' in record.log
+
+
+def test_an_expired_contract_does_not_charge(charge):
+    record = charge('pnc', misbehaviour='bad_contract:fault=expired')
+    assert record.result.error_code == Charge.Result.REFUSED
+    assert 'FAILED_CertificateExpired' in record.result.error_msg
+    assert 'CableCheck' not in messages(record)
