@@ -7,7 +7,8 @@ PYTHON_SOURCES := tools benchmarks fuzz $(wildcard src/*/ccs2_*)
 
 # The demo: make demo PROTOCOL=din SOC=0.2 TARGET=0.8
 DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(if $(SOC),--soc $(SOC)) \
-  $(if $(TARGET),--target $(TARGET)) $(if $(SPEED),--speed $(SPEED)) $(if $(LINK),--link $(LINK))
+  $(if $(TARGET),--target $(TARGET)) $(if $(SPEED),--speed $(SPEED)) $(if $(LINK),--link $(LINK)) \
+  $(if $(POWER),--power $(POWER)) $(if $(MODULES),--modules $(MODULES))
 # More options for pytest: make test PYTEST='-k slac -x'
 PYTEST ?=
 
@@ -15,6 +16,7 @@ PYTEST ?=
 
 help:
 	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
+	@echo '             POWER=can: DC modules on an emulated CAN bus, MODULES= their protocol'
 	@echo 'make test    lint, then every test; options for pytest: PYTEST='
 	@echo 'make bench   figures: EXI codec, answer times on the wire'
 	@echo 'make lint    ruff, mypy, XML files'

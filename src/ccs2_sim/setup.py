@@ -24,7 +24,6 @@ setup(
             'can_modules = ccs2_sim.can_modules.server:main',
             'car = ccs2_sim.car_node:main',
             'car_cli = ccs2_sim.car_cli:main',
-            'contract_provider = ccs2_sim.contract_provider_node:main',
             'contract_provisioning = ccs2_sim.contract_provisioning:main',
             'plant = ccs2_sim.plant_node:main',
             'plant_fault = ccs2_sim.plant_fault:main',

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from ccs2_interfaces.action import Charge
+from ccs2_sim.can_modules.dialects import DIALECTS
 from station import laboratory
 from station.connector import Connector
 from station.namespaces import arguments_of
@@ -30,6 +31,9 @@ AUTHORIZATIONS = ('eim', 'pnc')
 #: Without a protocol on the command line: the oldest that has this authorization.
 PROTOCOLS = {'eim': 'din', 'pnc': 'iso2'}
 LINKS = ('loopback', 'tap')
+POWERS = ('sim', 'can')
+#: Protocol of the emulated modules unless another is named.
+MODULES = 'infy'
 #: The view is drawn so often, in s; on a plain console a line is written every second.
 FRAME = 0.1
 LINE = 1.0
@@ -49,11 +53,21 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--target', type=ratio, default=0.8, help='state of charge at the end')
     parser.add_argument('--link', choices=LINKS, default='loopback',
                         help='tap: IPv6 crosses the virtual power line, too (needs root)')
+    parser.add_argument('--power', choices=POWERS, default='sim',
+                        help='can: emulated DC modules, in a process of their own on a CAN bus')
+    parser.add_argument('--modules', choices=DIALECTS, help='protocol of the modules, with can')
     chosen = parser.parse_args(words)
+    if chosen.modules and chosen.power != 'can':
+        parser.error(f'--modules {chosen.modules} needs --power can')
     chosen.protocol = chosen.protocol or PROTOCOLS[chosen.auth]
     if (chosen.protocol, chosen.auth) == ('din', 'pnc'):
         parser.error('DIN SPEC 70121 has no Plug & Charge')
     return chosen
+
+
+def supply(chosen: argparse.Namespace) -> str:
+    """Return the launch argument for the DC supply."""
+    return 'sim' if chosen.power == 'sim' else chosen.modules or MODULES
 
 
 def secure(authorization: str, source: Path) -> dict[str, object]:
@@ -137,7 +151,8 @@ def main(words: list[str] | None = None) -> int:
                 link |= secure(chosen.auth, Path(str(link.get('config', SIMULATION))))
             console.print('starting the station …')
             station = StationProcesses(
-                arguments={'speed': chosen.speed, **link}, log=OUTPUT / 'station.log')
+                arguments={'speed': chosen.speed, 'power': supply(chosen), **link},
+                log=OUTPUT / 'station.log')
             connector.wait_until_ready()
             connector.hooks += [recorder, view]
             result = charge(connector, view, goal, console)

@@ -1,10 +1,11 @@
 """Module protocols on CAN: vectors, emulated modules, hostile frames, the driver on a real bus."""
 
 import asyncio
+import os
 
 import can
 import pytest
-from can_modules import MODULES, emulated
+from can_modules import LoadedCabinet, emulated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,7 +127,8 @@ class Wire:
     def __init__(self, name, count=2):
         self.now = 10.0
         first = PROTOCOLS[name].addresses[1]
-        self.modules = [MODULES[name](address) for address in range(first, first + count)]
+        self.cabinet = LoadedCabinet(name, range(first, first + count))
+        self.modules = self.cabinet.list
         self.group = ModuleGroup(PROTOCOLS[name], [module.address for module in self.modules])
 
     def run(self, command=None, cycles=5):
@@ -135,11 +137,9 @@ class Wire:
             if command is not None:
                 self.group.command(command, self.now)
             for frame in self.group.cycle(self.now):
-                for module in self.modules:
-                    for answer in module.receive(frame):
-                        self.group.hear(answer, self.now)
-            for module in self.modules:
-                module.settle()
+                for answer in self.cabinet.receive(frame, self.now):
+                    self.group.hear(answer, self.now)
+            self.cabinet.settle(self.now)
         return self.group.reading()
 
 
@@ -177,7 +177,7 @@ def test_one_silent_module_makes_the_group_old(name):
     wire = Wire(name)
     wire.run(SupplyCommand(True, 400.0, 60.0))
     last = wire.now
-    wire.modules[1].mute = True
+    wire.modules[1].faults.silent = True
     reading = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=10)
     assert reading.voltage.stamp == pytest.approx(last)
     assert reading.current.stamp == pytest.approx(last)
@@ -186,7 +186,7 @@ def test_one_silent_module_makes_the_group_old(name):
 
 def test_a_module_that_was_never_heard_leaves_nothing_measured():
     wire = Wire('maxwell')
-    wire.modules[0].mute = True
+    wire.modules[0].faults.silent = True
     reading = wire.run()
     assert (reading.voltage, reading.current, reading.on) == (None, None, None)
 
@@ -212,7 +212,7 @@ def test_unconfigured_modules_do_not_count():
 def test_modules_that_disagree_are_an_emergency():
     wire = Wire('winline')
     wire.run(SupplyCommand(True, 400.0, 60.0))
-    wire.modules[1].settle = lambda: setattr(wire.modules[1], 'voltage', 200.0)
+    wire.modules[1].faults.wrong = -100.0
     (alarm,) = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=8).alarms
     assert (alarm.severity, alarm.source) == (Severity.EMERGENCY, 'modules')
 
@@ -230,7 +230,7 @@ def test_a_foreign_sender_under_a_module_s_address_is_an_emergency(count):
 
 def test_module_alarms_name_the_module():
     wire = Wire('winline')
-    wire.modules[1].status = 1 << 27
+    wire.modules[1].faults.alarm = True
     (alarm,) = wire.run().alarms
     assert (alarm.source, alarm.text) == ('module_2', 'fan fault')
 
@@ -252,6 +252,7 @@ async def until(condition, seconds=5.0):
 
 def buses():
     yield 'virtual', 'test_power_can'
+    yield 'udp_loopback', f'test_power_can_{os.getpid()}'
     try:
         can.Bus(interface='udp_multicast', channel='239.74.163.2', port=43115).shutdown()
     except (OSError, can.CanError):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ccs2_power import hal
 from ccs2_sim import hardware, plant_fault
+from ccs2_sim.can_modules.module import FAULTS as MODULE_FAULTS
 from ccs2_sim.physics import STEP, VehicleLoad
 from ccs2_sim.plant import faults
 from ccs2_sim.plant.client import PlantClient, PlantError, PlantRefusal
@@ -244,6 +245,10 @@ EFFECTS = {
     'frozen': ('meter', lambda plant: 'meter' in plant.core.disturbances.frozen),
     'bias': ('supply.voltage=60', lambda plant: plant.core.report('supply')['voltage']
              > plant.world.supply.voltage + 59),
+    **{f'module_{kind}': (
+        '2=-40' if kind == 'wrong' else '2',
+        lambda plant, kind=kind: '2' in plant.core.report('supply')['modules'].get(kind, ()))
+       for kind in MODULE_FAULTS},
 }
 
 

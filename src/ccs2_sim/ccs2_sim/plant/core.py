@@ -26,6 +26,8 @@ class Disturbances:
     """Reports these values for ever, with fresh stamps."""
     bias: dict[tuple[str, str], float] = field(default_factory=dict)
     """Adds this to a number of the report."""
+    modules: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Faults of emulated DC modules: by kind, a value for each module's address."""
 
 
 @dataclass
@@ -115,6 +117,8 @@ class PlantCore:
             report = DEVICES[name].report(self.world)
             if name == 'isolation':
                 report['taken'] = self._isolation_stamp
+            if name == 'supply':
+                report['modules'] = self.disturbances.modules
         biased = {
             key: report[key] + offset for (device, key), offset in self.disturbances.bias.items()
             if device == name and isinstance(report.get(key), int | float)}

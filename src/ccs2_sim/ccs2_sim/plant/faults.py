@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ccs2_sim.can_modules.module import FAULTS as MODULE_FAULTS
 from ccs2_sim.physics.world import POLES
 from ccs2_sim.plant.core import PlantCore
 from ccs2_sim.plant.devices import DEVICES, CommandError
@@ -141,6 +142,30 @@ def _heat(core: PlantCore, argument: str) -> None:
         core.world.contact_temperature[pole] = temperature
 
 
+def _module(argument: str) -> str:
+    if not (argument.isascii() and argument.isdecimal()):
+        raise CommandError(f'module address is {argument!r}, not a number')
+    return str(int(argument))
+
+
+def _spoil_module(kind: str) -> Change:
+    def change(core: PlantCore, argument: str) -> None:
+        text, _, value = argument.partition('=')
+        address = _module(text)
+        number = _number(value, 'voltage', -1e4, 1e4) if kind == 'wrong' else 0.0
+        core.disturbances.modules.setdefault(kind, {})[address] = number
+    return change
+
+
+def _mend_module(kind: str) -> Change:
+    def change(core: PlantCore, argument: str) -> None:
+        spoiled = core.disturbances.modules.pop(kind, {})
+        if argument:
+            spoiled.pop(_module(argument.partition('=')[0]), None)
+            core.disturbances.modules[kind] = spoiled
+    return change
+
+
 def _nothing(core: PlantCore, argument: str) -> None:
     """Cools down by itself."""
 
@@ -182,6 +207,8 @@ FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in (
           _freeze, _thaw, 'device'),
     Fault('bias', 'device reports a wrong number', _bias, _unbias,
           'device.field=offset, e.g. supply.voltage=60'),
+    *(Fault(f'module_{kind}', f'emulated DC module {doc}', _spoil_module(kind), _mend_module(kind),
+            'address=V' if kind == 'wrong' else 'address') for kind, doc in MODULE_FAULTS.items()),
 )}
 
 
