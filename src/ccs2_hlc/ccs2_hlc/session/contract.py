@@ -73,11 +73,12 @@ VERDICTS: Mapping[ChainResult, Trigger] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a contract chain is worth; `key` is there if it is accepted."""
+    """What a contract chain is worth; `key` and `emaid` are there if it is accepted."""
 
     trigger: Trigger
     detail: str = ''
     key: PublicKey | None = field(default=None, repr=False)
+    emaid: str = ''
 
 
 def judge_contract(
@@ -95,7 +96,8 @@ def judge_contract(
     leaf = verdict.path[0]
     if emaid is not None and not same_emaid(emaid, leaf.common_name):
         return Judgement(Trigger.CERTIFICATE_CHAIN, 'eMAID is not that of the certificate')
-    return Judgement(VERDICTS[verdict.result], key=leaf.public_key)
+    return Judgement(
+        VERDICTS[verdict.result], key=leaf.public_key, emaid=leaf.common_name)
 
 
 def check_signature(

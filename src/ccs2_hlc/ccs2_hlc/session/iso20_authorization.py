@@ -23,7 +23,6 @@ _EIM, _PNC = common.Authorization.EIM, common.Authorization.PNC
 _R = common.ResponseCode
 #: What the back office's own refusals say; any other is that there is no certificate.
 _BACK_OFFICE_CODES: Mapping[common.ResponseCode, Trigger] = {
-    _R.FAILED_SIGNATURE_ERROR: Trigger.SIGNATURE,
     _R.WARNING_CERTIFICATE_EXPIRED: Trigger.CERTIFICATE_EXPIRED,
     _R.WARNING_CERTIFICATE_REVOKED: Trigger.CERTIFICATE_REVOKED,
     _R.WARNING_CERTIFICATE_VALIDATION_ERROR: Trigger.CERTIFICATE_CHAIN,
@@ -141,6 +140,7 @@ class Iso20Authorization(Iso20Common):
         if wrong:
             raise Refused(Trigger.SIGNATURE, wrong)
         self.contract_key, self.challenge = judgement.key, None
+        self.contract_id = judgement.emaid
         return self._decide(snapshot, Trigger.CONTRACT_DENIED, judgement.trigger)
 
     def _decide(
@@ -178,12 +178,17 @@ class Iso20Authorization(Iso20Common):
         return '' if result.accepted else result.reason
 
     def _take_over(self, answer: BackOfficeAnswer) -> Trigger:
-        """Keep the back office's answer if it can be passed on; return what it comes to."""
+        """Keep the back office's answer if it can be passed on; return what it comes to.
+
+        Raise :class:`Refused` if it finds the vehicle's signature wrong.
+        """
         message = answer.message
         if not isinstance(message, common.CertificateInstallationRes):
             self.message = answer.problem or f'answer is {type(message).__name__}'
             return Trigger.BACK_OFFICE_REFUSED
         code = message.response_code
+        if code is _R.FAILED_SIGNATURE_ERROR:
+            raise Refused(Trigger.SIGNATURE, 'by the back office')
         if not code.value.startswith('OK'):
             self.message = code.value
             return _BACK_OFFICE_CODES.get(code, Trigger.BACK_OFFICE_REFUSED)
