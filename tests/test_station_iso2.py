@@ -89,7 +89,7 @@ def test_plug_and_charge_with_installation_of_the_contract(charge):
     session = record.seen['session'][-1]
     assert session.authorization == ChargingSession.AUTHORIZATION_CONTRACT
     assert session.authorized
-    assert 'contract handed out' in record.log
+    assert 'contract given' in record.log
 
 
 def test_an_expired_contract_does_not_charge(charge):

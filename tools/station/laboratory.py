@@ -42,7 +42,7 @@ def secured(
     if acquisition:
         car += f'\n    acquisition: {acquisition}'
         station = '    certificate_service: true\n'
-        changes.append(('lifecycle_manager.yaml', 'hlc,', 'contract_provider, hlc,'))
+        changes.append(('lifecycle_manager.yaml', 'hlc,', 'contract_provisioning, hlc,'))
     if authorization == 'pnc':
         changes.append(('hlc.yaml', '    authorization: automatic\n',
                         '    authorization: service\n    contract_payment: local\n'
