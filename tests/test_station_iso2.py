@@ -30,9 +30,10 @@ def pki(tmp_path_factory):
 @pytest.fixture
 def charge(pki, tmp_path_factory):
     """Return a function that lets a car charge at a station of its own; it returns the record."""
-    def run(authorization, acquisition='', misbehaviour=''):
+    def run(authorization, acquisition='', misbehaviour='', car=()):
         folder = tmp_path_factory.mktemp('s')
         changes = laboratory.secured(pki, authorization, acquisition)
+        changes += [('car.yaml', 'interface: lo', f'interface: lo\n    {line}') for line in car]
         more = {'laboratory': pki / laboratory.LABORATORY} if acquisition else {}
         with run_station(
             folder, changes=changes, store=pki / laboratory.STORE, **more,
@@ -90,6 +91,21 @@ def test_plug_and_charge_with_installation_of_the_contract(charge):
     assert session.authorization == ChargingSession.AUTHORIZATION_CONTRACT
     assert session.authorized
     assert 'contract given' in record.log
+
+
+def test_a_paused_session_goes_on(charge):
+    """The station sleeps and is woken by the car; the network of the modems is kept."""
+    record = charge('eim', car=('pause_after: 10', 'sleep: 4.0'))
+    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
+    names = messages(record)
+    first, second = names.index('SessionStop'), names.index('SessionStop', -1)
+    assert names[first + 1] == 'SupportedAppProtocol'
+    assert first < second
+    ids = {message.session_id for message in record.seen['session'] if message.session_id}
+    assert len(ids) == 1
+    codes = [line['response_code'] for line in record.lines
+             if line['message'] == 'SessionSetupRes']
+    assert codes == ['OK_NewSessionEstablished', 'OK_OldSessionJoined']
 
 
 def test_an_expired_contract_does_not_charge(charge):
