@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 
 from ..exi.messages import din
 from . import din_codes, din_responses
-from .charge import PRE_CHARGE_CURRENT
 from .context import Context
-from .dc_engine import DcEngine
+from .dc_messages import DcMessages
 from .engine import Answer, Refused, Rule
 from .protocols import DIN_70121
 from .station import Decision, Snapshot
 from .triggers import Condition, Trigger
-from .values import joules, known, number, ratio
 from .views import AuthorizationKind, Stage
 
 
@@ -38,7 +36,7 @@ class State(Enum):
     ENDED = 'nothing'
 
 
-class DinEngine(DcEngine):
+class DinEngine(DcMessages):
     """One session by DIN SPEC 70121."""
 
     PROTOCOL = DIN_70121
@@ -139,43 +137,9 @@ class DinEngine(DcEngine):
         limits = request.ev_charge_parameter
         if not isinstance(limits, din.DCEVChargeParameter):
             raise Refused(Trigger.CHARGE_PARAMETERS)
-        voltage = float(limits.ev_maximum_voltage_limit)
-        current = float(limits.ev_maximum_current_limit)
-        power = number(limits.ev_maximum_power_limit)
-        if voltage < station.minimum_voltage or current < 0.0 or (power or 0.0) < 0.0:
-            raise Refused(
-                Trigger.CHARGE_PARAMETERS,
-                f'maximum {voltage:g} V, {current:g} A'
-                + ('' if power is None else f', {power:g} W'))
-        self._told(
-            limits.dc_ev_status,
-            maximum_voltage=voltage,
-            maximum_current=current,
-            maximum_power=power,
-            energy_capacity=joules(limits.ev_energy_capacity),
-            energy_request=joules(limits.ev_energy_request),
-            full_state_of_charge=ratio(limits.full_soc),
-            bulk_state_of_charge=ratio(limits.bulk_soc))
-        self.charge.limit(voltage, current, power)
+        self.take_limits(limits, station)
         self._p_max = din_responses.p_max(station)
         return Answer()
-
-    def cable_check(self, request: din.CableCheckReq, snapshot: Snapshot) -> Answer:
-        """Test the isolation once the vehicle is in C or D; it asks again until that is done."""
-        self._told(request.dc_ev_status)
-        self._heed_error()
-        return Answer(self.check_cable(snapshot))
-
-    def pre_charge(self, request: din.PreChargeReq, snapshot: Snapshot) -> Answer:
-        """Follow the vehicle's voltage with each request; when it fits, the vehicle decides."""
-        voltage, current = float(request.ev_target_voltage), float(request.ev_target_current)
-        self._told(request.dc_ev_status, target_voltage=voltage, target_current=current)
-        self._heed_error()
-        if current > PRE_CHARGE_CURRENT:
-            raise Refused(Trigger.PRE_CHARGE_CURRENT, f'{current:g} A')
-        self.start(Trigger.POWER_DELIVERY_TIMEOUT, snapshot.now, self.timing.power_delivery)
-        self.charge.pre_charge(voltage, self.offer(snapshot))
-        return Answer(self.readiness(snapshot))
 
     def power_delivery(self, request: din.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
         """Start or stop charging after the pre-charge."""
@@ -184,7 +148,7 @@ class DinEngine(DcEngine):
         self._check_profile(request.charging_profile)
         if self.stopping or self.readiness(snapshot) is not Condition.READY:
             raise Refused(Trigger.NOT_READY_FOR_POWER)
-        self._told_at_power_delivery(request)
+        self.told_at_power_delivery(request)
         self.cancel(Trigger.POWER_DELIVERY_TIMEOUT)
         self.charge.stand_by()
         return Answer()
@@ -197,36 +161,6 @@ class DinEngine(DcEngine):
             raise Refused(Trigger.STARTED_TWICE)
         return self._stop(request, snapshot)
 
-    def current_demand(self, request: din.CurrentDemandReq, snapshot: Snapshot) -> Answer:
-        """Follow the vehicle's set-points as far as both sides' limits allow."""
-        voltage, current = float(request.ev_target_voltage), float(request.ev_target_current)
-        limits = (
-            number(request.ev_maximum_voltage_limit),
-            number(request.ev_maximum_current_limit),
-            number(request.ev_maximum_power_limit))
-        self._told(
-            request.dc_ev_status,
-            target_voltage=voltage,
-            target_current=current,
-            charging_complete=request.charging_complete,
-            **known(
-                maximum_voltage=limits[0],
-                maximum_current=limits[1],
-                maximum_power=limits[2],
-                remaining_time=number(request.remaining_time_to_full_soc),
-                remaining_time_to_bulk=number(request.remaining_time_to_bulk_soc)))
-        self.charge.limit(*limits)
-        power = snapshot.power
-        if power is None or power.voltage is None:
-            raise Refused(Trigger.MEASUREMENT_MISSING)
-        self.charge.charge(voltage, current, power.voltage, self.offer(snapshot))
-        return Answer(self.readiness(snapshot))
-
-    def welding_detection(self, request: din.WeldingDetectionReq, snapshot: Snapshot) -> Answer:
-        """Measure with open contactors; the vehicle has to be back in B [V2G-DC-988]."""
-        self._told(request.dc_ev_status)
-        return Answer(Condition.SHUTDOWN, wait=self.check_welding(snapshot))
-
     def session_stop(self, request: din.SessionStopReq, snapshot: Snapshot) -> Answer:
         """End the session, from whatever state."""
         return self.stop_session(snapshot)
@@ -234,7 +168,7 @@ class DinEngine(DcEngine):
     # What the handlers share.
 
     def _stop(self, request: din.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
-        self._told_at_power_delivery(request)
+        self.told_at_power_delivery(request)
         return Answer(
             Condition.SHUTDOWN, then=State.STOPPED, wait=self.stop_power(snapshot))
 
@@ -249,21 +183,6 @@ class DinEngine(DcEngine):
             for entry in profile.profile_entry
         ):
             raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
-
-    def _told(self, status: din.DCEVStatus, **values: Any) -> None:
-        """Keep what the vehicle has told."""
-        self.vehicle = replace(
-            self.vehicle, ready=status.ev_ready, error_code=status.ev_error_code.value,
-            state_of_charge=status.ev_ress_soc / 100.0, **values)
-
-    def _told_at_power_delivery(self, request: din.PowerDeliveryReq) -> None:
-        told = request.ev_power_delivery_parameter
-        if isinstance(told, din.DCEVPowerDeliveryParameter):
-            self._told(told.dc_ev_status, charging_complete=told.charging_complete)
-
-    def _heed_error(self) -> None:
-        if self.vehicle.error_code.startswith('FAILED'):
-            raise Refused(Trigger.VEHICLE_ERROR, self.vehicle.error_code)
 
 
 _STOP = {din.SessionStopReq: Rule(DinEngine.session_stop, State.ENDED)}

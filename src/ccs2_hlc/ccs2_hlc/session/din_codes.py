@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exi.messages import din
-from .triggers import Condition, Trigger
+from .triggers import PLAIN_FAILURES, Condition, Trigger
 
 _R = din.ResponseCode
 
@@ -22,32 +22,7 @@ CODES: dict[Trigger, din.ResponseCode] = {
     Trigger.SCHEDULE_NOT_OFFERED: _R.FAILED_TARIFF_SELECTION_INVALID,
     Trigger.PROFILE_ABOVE_SCHEDULE: _R.FAILED_CHARGING_PROFILE_INVALID,
     Trigger.NOT_READY_FOR_POWER: _R.FAILED_POWER_DELIVERY_NOT_APPLIED,
-    **dict.fromkeys((
-        Trigger.STARTED_TWICE,
-        Trigger.PRE_CHARGE_CURRENT,
-        Trigger.VEHICLE_ERROR,
-        Trigger.AUTHORIZATION_DENIED,
-        Trigger.AUTHORIZATION_TIMEOUT,
-        Trigger.STATION_STOPPED,
-        Trigger.STOPPED_AT_ONCE,
-        Trigger.STOP_IGNORED,
-        Trigger.EMERGENCY_STOP,
-        Trigger.EMERGENCY_FAULT,
-        Trigger.STATION_FAULT,
-        Trigger.ISOLATION_FAULT,
-        Trigger.CABLE_CHECK_FAILED,
-        Trigger.CABLE_CHECK_TIMEOUT,
-        Trigger.POWER_DELIVERY_TIMEOUT,
-        Trigger.POWER_NOT_STOPPED,
-        Trigger.WELDING_DETECTION_TIMEOUT,
-        Trigger.POWER_SILENT,
-        Trigger.SAFETY_SILENT,
-        Trigger.PILOT_SILENT,
-        Trigger.MEASUREMENT_MISSING,
-        Trigger.PILOT_NOT_C,
-        Trigger.PILOT_LEFT_C,
-        Trigger.PILOT_NOT_B,
-    ), _R.FAILED),
+    **dict.fromkeys(PLAIN_FAILURES, _R.FAILED),
 }
 
 _CABLE = ('CableCheckRes', 'PreChargeRes')

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..exi.messages import iso2
 from . import iso2_codes, iso2_responses
-from .charge import PRE_CHARGE_CURRENT, Offer, capped
+from .charge import Offer, capped
 from .command import Shutdown
 from .context import Context, Paused
 from .engine import Answer, Refused, Rule
@@ -18,7 +18,6 @@ from .protocols import ISO_15118_2
 from .schedules import Schedule, Step, offered
 from .station import OperatorLimits, Snapshot
 from .triggers import Condition, Trigger
-from .values import joules, known, number, ratio
 from .views import AuthorizationKind, Stage
 
 _CHARGING = (State.STARTED, State.CHARGING, State.RECEIPT)
@@ -126,25 +125,7 @@ class Iso2Engine(Iso2Payment):
         limits = request.ev_charge_parameter
         if not isinstance(limits, iso2.DCEVChargeParameter):
             raise Refused(Trigger.CHARGE_PARAMETERS)
-        voltage = float(limits.ev_maximum_voltage_limit)
-        current = float(limits.ev_maximum_current_limit)
-        power = number(limits.ev_maximum_power_limit)
-        if voltage < station.minimum_voltage or current < 0.0 or (power or 0.0) < 0.0:
-            raise Refused(
-                Trigger.CHARGE_PARAMETERS,
-                f'maximum {voltage:g} V, {current:g} A'
-                + ('' if power is None else f', {power:g} W'))
-        self._heard(
-            limits.dc_ev_status,
-            maximum_voltage=voltage,
-            maximum_current=current,
-            maximum_power=power,
-            energy_capacity=joules(limits.ev_energy_capacity),
-            energy_request=joules(limits.ev_energy_request),
-            full_state_of_charge=ratio(limits.full_soc),
-            bulk_state_of_charge=ratio(limits.bulk_soc),
-            departure_time=limits.departure_time)
-        self.charge.limit(voltage, current, power)
+        self.take_limits(limits, station, departure_time=limits.departure_time)
         self.schedules = offered(
             self.station.schedules, station.maximum_power, limits.departure_time,
             request.max_entries_sa_schedule_tuple)
@@ -159,29 +140,12 @@ class Iso2Engine(Iso2Payment):
         self.start_over()
         return self.charge_parameters(request, snapshot)
 
-    def cable_check(self, request: iso2.CableCheckReq, snapshot: Snapshot) -> Answer:
-        """Test the isolation once the vehicle is in C or D; it asks again until that is done."""
-        self._heard(request.dc_ev_status)
-        self._heed_error()
-        return Answer(self.check_cable(snapshot))
-
     def cable_check_with_power_on(
         self, request: iso2.CableCheckReq, snapshot: Snapshot,
     ) -> Answer:
         """Answer from the test of this session: a battery is on the cable (8.7.4.3 NOTE 1)."""
-        self._heard(request.dc_ev_status)
-        self._heed_error()
-        return Answer(self.readiness(snapshot))
-
-    def pre_charge(self, request: iso2.PreChargeReq, snapshot: Snapshot) -> Answer:
-        """Follow the vehicle's voltage with each request; when it fits, the vehicle decides."""
-        voltage, current = float(request.ev_target_voltage), float(request.ev_target_current)
-        self._heard(request.dc_ev_status, target_voltage=voltage, target_current=current)
-        self._heed_error()
-        if current > PRE_CHARGE_CURRENT:
-            raise Refused(Trigger.PRE_CHARGE_CURRENT, f'{current:g} A')
-        self.start(Trigger.POWER_DELIVERY_TIMEOUT, snapshot.now, self.timing.power_delivery)
-        self.charge.pre_charge(voltage, self.offer(snapshot))
+        self.told(request.dc_ev_status)
+        self.heed_error()
         return Answer(self.readiness(snapshot))
 
     def power_delivery(self, request: iso2.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
@@ -194,7 +158,7 @@ class Iso2Engine(Iso2Payment):
         if (self.stopping or self.pausing
                 or self.readiness(snapshot) is not Condition.READY):
             raise Refused(Trigger.NOT_READY_FOR_POWER)
-        self._heard_at_power_delivery(request)
+        self.told_at_power_delivery(request)
         self.cancel(Trigger.POWER_DELIVERY_TIMEOUT)
         self.charge.stand_by()
         self._receipt_due = snapshot.now + self.station.receipt_interval
@@ -208,42 +172,20 @@ class Iso2Engine(Iso2Payment):
             raise Refused(Trigger.STARTED_TWICE)
         if request.charge_progress is iso2.ChargeProgress.STOP:
             return self._stop(request, snapshot)
-        self._heard_at_power_delivery(request)
+        self.told_at_power_delivery(request)
         self.charge.stand_by()
         return Answer(self.readiness(snapshot), then=State.RENEGOTIATION)
 
     def current_demand(self, request: iso2.CurrentDemandReq, snapshot: Snapshot) -> Answer:
-        """Follow the vehicle's set-points as far as both sides' limits allow."""
-        voltage, current = float(request.ev_target_voltage), float(request.ev_target_current)
-        limits = (
-            number(request.ev_maximum_voltage_limit),
-            number(request.ev_maximum_current_limit),
-            number(request.ev_maximum_power_limit))
-        self._heard(
-            request.dc_ev_status,
-            target_voltage=voltage,
-            target_current=current,
-            charging_complete=request.charging_complete,
-            **known(
-                maximum_voltage=limits[0],
-                maximum_current=limits[1],
-                maximum_power=limits[2],
-                remaining_time=number(request.remaining_time_to_full_soc),
-                remaining_time_to_bulk=number(request.remaining_time_to_bulk_soc)))
-        self.charge.limit(*limits)
-        power = snapshot.power
-        if power is None or power.voltage is None:
-            raise Refused(Trigger.MEASUREMENT_MISSING)
-        self.charge.charge(voltage, current, power.voltage, self.offer(snapshot))
+        """Follow the vehicle's set-points; tell the meter's reading, ask for a receipt if due."""
+        answer = super().current_demand(request, snapshot)
         clock = self.station.unix_time
         self.meter_info = iso2_responses.meter_info(
             snapshot.meter, None if clock is None else clock())
         self.receipt_wanted = (
             self.authorization is AuthorizationKind.CONTRACT and self.meter_info is not None
             and self.station.receipt_interval > 0.0 and snapshot.now >= self._receipt_due)
-        return Answer(
-            self.readiness(snapshot),
-            then=State.RECEIPT if self.receipt_wanted else State.CHARGING)
+        return replace(answer, then=State.RECEIPT) if self.receipt_wanted else answer
 
     def metering_receipt(self, request: iso2.MeteringReceiptReq, snapshot: Snapshot) -> Answer:
         """Check that the vehicle has signed the reading that it was sent [V2G2-903]."""
@@ -258,11 +200,6 @@ class Iso2Engine(Iso2Payment):
             raise Refused(Trigger.RECEIPT, wrong)
         self._receipt_due = snapshot.now + self.station.receipt_interval
         return Answer(self.readiness(snapshot))
-
-    def welding_detection(self, request: iso2.WeldingDetectionReq, snapshot: Snapshot) -> Answer:
-        """Measure with open contactors; the vehicle has to be back in B [V2G2-920]."""
-        self._heard(request.dc_ev_status)
-        return Answer(Condition.SHUTDOWN, wait=self.check_welding(snapshot))
 
     def session_stop(self, request: iso2.SessionStopReq, snapshot: Snapshot) -> Answer:
         """End the session from whatever state, or after the stop let it sleep."""
@@ -280,7 +217,7 @@ class Iso2Engine(Iso2Payment):
     # What the handlers share.
 
     def _stop(self, request: iso2.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
-        self._heard_at_power_delivery(request)
+        self.told_at_power_delivery(request)
         return Answer(
             Condition.SHUTDOWN, then=State.STOPPED, wait=self.stop_power(snapshot))
 
@@ -299,21 +236,6 @@ class Iso2Engine(Iso2Payment):
         self.schedule_number = chosen
         self._plan = next(
             item for item in self.station.schedules if item.number == chosen)
-
-    def _heard(self, status: iso2.DCEVStatus, **values: Any) -> None:
-        """Keep what the vehicle has told."""
-        self.vehicle = replace(
-            self.vehicle, ready=status.ev_ready, error_code=status.ev_error_code.value,
-            state_of_charge=status.ev_ress_soc / 100.0, **values)
-
-    def _heard_at_power_delivery(self, request: iso2.PowerDeliveryReq) -> None:
-        told = request.ev_power_delivery_parameter
-        if isinstance(told, iso2.DCEVPowerDeliveryParameter):
-            self._heard(told.dc_ev_status, charging_complete=told.charging_complete)
-
-    def _heed_error(self) -> None:
-        if self.vehicle.error_code.startswith('FAILED'):
-            raise Refused(Trigger.VEHICLE_ERROR, self.vehicle.error_code)
 
 
 _Rules = dict[type, Rule]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exi.messages import iso2
-from .triggers import Condition, Trigger
+from .triggers import PLAIN_FAILURES, Condition, Trigger
 
 _R = iso2.ResponseCode
 
@@ -41,32 +41,9 @@ CODES: dict[Trigger, iso2.ResponseCode] = {
     **dict.fromkeys((
         Trigger.CERTIFICATE_UNCHECKED,
         Trigger.BACK_OFFICE_LATE,
-        Trigger.STARTED_TWICE,
         Trigger.RENEGOTIATED_TOO_EARLY,
         Trigger.PAUSED_TOO_EARLY,
-        Trigger.PRE_CHARGE_CURRENT,
-        Trigger.VEHICLE_ERROR,
-        Trigger.AUTHORIZATION_DENIED,
-        Trigger.AUTHORIZATION_TIMEOUT,
-        Trigger.STATION_STOPPED,
-        Trigger.STOPPED_AT_ONCE,
-        Trigger.STOP_IGNORED,
-        Trigger.EMERGENCY_STOP,
-        Trigger.EMERGENCY_FAULT,
-        Trigger.STATION_FAULT,
-        Trigger.ISOLATION_FAULT,
-        Trigger.CABLE_CHECK_FAILED,
-        Trigger.CABLE_CHECK_TIMEOUT,
-        Trigger.POWER_DELIVERY_TIMEOUT,
-        Trigger.POWER_NOT_STOPPED,
-        Trigger.WELDING_DETECTION_TIMEOUT,
-        Trigger.POWER_SILENT,
-        Trigger.SAFETY_SILENT,
-        Trigger.PILOT_SILENT,
-        Trigger.MEASUREMENT_MISSING,
-        Trigger.PILOT_NOT_C,
-        Trigger.PILOT_LEFT_C,
-        Trigger.PILOT_NOT_B,
+        *PLAIN_FAILURES,
     ), _R.FAILED),
 }
 

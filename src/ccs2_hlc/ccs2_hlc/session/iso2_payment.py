@@ -16,7 +16,7 @@ from ..exi.messages import iso2, xmldsig
 from .back_office import BackOfficeAction, BackOfficeAnswer
 from .context import Context, Paused
 from .contract import check_signature, judge_contract
-from .dc_engine import DcEngine
+from .dc_messages import DcMessages
 from .engine import Answer, Refused, Reply, Wait
 from .iso2_responses import INSTALLATION, UPDATE
 from .protocols import ISO_15118_2
@@ -66,7 +66,7 @@ class State(Enum):
     ENDED = 'nothing'
 
 
-class Iso2Payment(DcEngine):
+class Iso2Payment(DcMessages):
     """The handlers of the first half of a session."""
 
     def __init__(self, context: Context) -> None:

@@ -124,6 +124,35 @@ class Trigger(StrEnum):
     SHUT_DOWN = auto()
 
 
+#: What DIN 70121 and ISO 15118-2 have no code of their own for: told as FAILED.
+PLAIN_FAILURES = (
+    Trigger.STARTED_TWICE,
+    Trigger.PRE_CHARGE_CURRENT,
+    Trigger.VEHICLE_ERROR,
+    Trigger.AUTHORIZATION_DENIED,
+    Trigger.AUTHORIZATION_TIMEOUT,
+    Trigger.STATION_STOPPED,
+    Trigger.STOPPED_AT_ONCE,
+    Trigger.STOP_IGNORED,
+    Trigger.EMERGENCY_STOP,
+    Trigger.EMERGENCY_FAULT,
+    Trigger.STATION_FAULT,
+    Trigger.ISOLATION_FAULT,
+    Trigger.CABLE_CHECK_FAILED,
+    Trigger.CABLE_CHECK_TIMEOUT,
+    Trigger.POWER_DELIVERY_TIMEOUT,
+    Trigger.POWER_NOT_STOPPED,
+    Trigger.WELDING_DETECTION_TIMEOUT,
+    Trigger.POWER_SILENT,
+    Trigger.SAFETY_SILENT,
+    Trigger.PILOT_SILENT,
+    Trigger.MEASUREMENT_MISSING,
+    Trigger.PILOT_NOT_C,
+    Trigger.PILOT_LEFT_C,
+    Trigger.PILOT_NOT_B,
+)
+
+
 class FaultCode:
     """Codes of the faults that the session itself reports (ccs2_interfaces/msg/Fault)."""
 
