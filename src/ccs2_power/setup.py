@@ -8,7 +8,7 @@ setup(
         ('share/ament_index/resource_index/packages', ['resource/ccs2_power']),
         ('share/ccs2_power', ['package.xml']),
     ],
-    package_data={'ccs2_power': ['py.typed']},
+    package_data={'ccs2_power': ['py.typed', 'modbus/maps/*.toml']},
     install_requires=['setuptools'],
     extras_require={
         'test': ['pytest'],
@@ -33,6 +33,8 @@ setup(
             'gpio_contactors = ccs2_power.gpio.drivers:GpioContactors',
             'gpio_emergency_stop = ccs2_power.gpio.drivers:GpioEmergencyStop',
             'gpio_lock = ccs2_power.gpio.drivers:GpioLock',
+            'modbus_isolation = ccs2_power.modbus.isolation:ModbusIsolation',
+            'modbus_meter = ccs2_power.modbus.meter:ModbusMeter',
         ],
     },
 )

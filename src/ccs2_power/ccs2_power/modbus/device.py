@@ -1,0 +1,44 @@
+"""One device on a Modbus line, as its map describes it."""
+
+from __future__ import annotations
+
+from ccs2_power.modbus.bus import Bus, Endpoint, ModbusError
+from ccs2_power.modbus.registers import DeviceMap, Image, Text, Write
+from ccs2_power.options import Options
+
+
+class ModbusDevice:
+    """Reads and writes registers of one unit; raises :class:`ModbusError` if it is lost."""
+
+    def __init__(self, device_map: DeviceMap, options: Options) -> None:
+        self.map = device_map
+        endpoint, self._unit = Endpoint.of(options, device_map.line)
+        self._bus = Bus.acquire(endpoint)
+
+    def release(self) -> None:
+        """Give the line back."""
+        self._bus.release()
+
+    async def image(self) -> Image:
+        """Return all blocks of the map."""
+        image: dict[int, int] = {}
+        for address, count in self.map.blocks:
+            words = await self.read(address, count)
+            image.update(zip(range(address, address + count), words, strict=True))
+        return image
+
+    async def read(self, address: int, count: int, function: str = '') -> list[int]:
+        """Return registers, read with the map's function unless another one is given."""
+        function = function or self.map.read_function
+        try:
+            return await self._bus.read(function, address, count, self._unit)
+        except ModbusError:  # a disturbed frame is not yet a lost device
+            return await self._bus.read(function, address, count, self._unit)
+
+    async def write(self, write: Write) -> None:
+        """Write one register."""
+        await self._bus.write(self.map.write_function, write.address, write.value, self._unit)
+
+    async def text(self, text: Text | None) -> str:
+        """Return a text, `''` if the map has none."""
+        return '' if text is None else text.value(await self.read(text.address, text.count))
