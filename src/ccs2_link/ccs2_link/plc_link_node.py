@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from builtin_interfaces.msg import Time
@@ -207,10 +206,10 @@ class PlcLinkNode(ManagedNode):
         return message
 
 
-def main() -> int:
-    """Run the node; return the exit code."""
-    return run(PlcLinkNode)
+def main() -> None:
+    """Run the node."""
+    run(PlcLinkNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -310,10 +309,10 @@ class V2GTransportNode(ManagedNode):
                          {'chains for TLS 1.2': for_1_2, 'chains for TLS 1.3': for_1_3})
 
 
-def main() -> int:
+def main() -> None:
     """Run the node."""
-    return run(V2GTransportNode)
+    run(V2GTransportNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -203,4 +202,4 @@ class LifecycleManager(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(LifecycleManager))
+    run(LifecycleManager)

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -22,13 +22,18 @@ from ccs2_node.managed_node import ManagedNode
 PATIENCE = 2.0
 
 
-def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
-    """Run one node until SIGINT, SIGTERM or a failure; return the exit code (0, or 1 on failure).
+def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> NoReturn:
+    """Run one node until SIGINT, SIGTERM or a failure, then end the process (0, or 1 on failure).
 
     `make_node` is called on the running loop. Whatever ends the node, its outputs are brought to
     the safe state first (:meth:`ManagedNode.shut_down`).
     """
-    return asyncio.run(_run(make_node, args))
+    code = asyncio.run(_run(make_node, args))
+    # Everything is closed by now. The end of the interpreter is left out: in it the threads of the
+    # DDS library now and then wait for each other for ever, and launch then counts a failure.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None) -> int:

@@ -323,6 +323,6 @@ def _time(moment: datetime | None) -> Time:
     return Time() if moment is None else Time(sec=min(int(moment.timestamp()), 2**31 - 1))
 
 
-def main() -> int:
-    """Run the node; return the exit code."""
-    return run(PkiNode)
+def main() -> None:
+    """Run the node."""
+    run(PkiNode)

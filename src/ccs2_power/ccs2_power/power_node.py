@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -166,10 +165,10 @@ def _signed(status: int) -> int:
     return status - 0x10000 if status & 0x8000 else status
 
 
-def main() -> int:
+def main() -> None:
     """Run the node."""
-    return run(PowerNode)
+    run(PowerNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -187,10 +186,10 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         ]
 
 
-def main() -> int:
+def main() -> None:
     """Run the node."""
-    return run(SafetyNode)
+    run(SafetyNode)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -307,4 +306,4 @@ class CarNode(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(CarNode))
+    run(CarNode)

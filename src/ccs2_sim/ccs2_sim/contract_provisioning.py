@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +70,7 @@ class ContractProvisioning(ManagedNode):
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(ContractProvisioning))
+    run(ContractProvisioning)
 
 
 if __name__ == '__main__':

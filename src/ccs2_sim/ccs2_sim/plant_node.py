@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import sys
 from collections.abc import Sequence
 
 from ccs2_node import Level, ManagedNode, Status, run
@@ -98,4 +97,4 @@ def _hurry() -> None:
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(PlantNode))
+    run(PlantNode)
