@@ -66,12 +66,20 @@ def test_the_view_says_what_is_not_known():
 
 
 @pytest.mark.parametrize('words', [
-    ['--protocol', 'chademo'], ['--auth', 'cash'], ['--soc', '1.5'], ['--soc', 'full']])
+    ['--protocol', 'chademo'], ['--auth', 'cash'], ['--power', 'nuclear'], ['--modules', 'infy'],
+    ['--modules', 'tesla', '--power', 'can'], ['--soc', '1.5'], ['--soc', 'full']])
 def test_an_option_that_makes_no_sense_is_named(words, capsys):
     with pytest.raises(SystemExit) as error:
         demo.options(words)
     assert error.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('words', 'power'), [
+    ([], 'sim'), (['--power', 'can'], 'infy'), (['--power', 'can', '--modules', 'huawei'],
+                                                'huawei')])
+def test_the_modules_are_a_launch_argument(words, power):
+    assert demo.supply(demo.options(words)) == power
 
 
 def test_changes_of_parameter_files_have_to_fit(tmp_path):
