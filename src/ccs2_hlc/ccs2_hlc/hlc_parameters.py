@@ -75,15 +75,22 @@ def declare(node: ManagedNode) -> None:
     parameter('receipt_interval', 0.0,
               'A vehicle that pays by contract signs a meter receipt this often in s; 0: never.',
               minimum=0.0, maximum=86400.0)
+    parameter('accept_p256', False,
+              'Accept contracts by ISO 15118-20 on the curve of ISO 15118-2: for '
+              'interoperability tests only.')
     parameter('free_service', False, 'Whether charging costs nothing.')
     parameter('schedule_file', '',
               'YAML file of the power over time that is offered; empty: as the hardware.')
     parameter('service_file', '', 'YAML file of value-added services; empty: none.')
     parameter('renegotiation', False,
-              'Ask vehicles by ISO 15118-2 for another schedule when ~/set_limits changes '
+              'Ask vehicles by ISO 15118 for another schedule when ~/set_limits changes '
               'something; the limits hold at once in any case.')
+    parameter('standby', True,
+              'Let vehicles by ISO 15118-20 interrupt charging with the contactors closed.')
+    parameter('service_renegotiation', True,
+              'Let vehicles by ISO 15118-20 choose another service after a stop.')
     parameter('strict_sequence', False,
-              'Refuse SessionStopReq in the charge loop of DIN 70121.')
+              'Refuse SessionStopReq in the charge loop of DIN 70121 and ISO 15118-20.')
     parameter('strict_profile', True,
               'Refuse a charging profile that exceeds the offered schedule.')
     parameter('maximum_current', 0.0,
@@ -97,6 +104,9 @@ def declare(node: ManagedNode) -> None:
               minimum=1.0, maximum=60.0)
     parameter('sequence_timeout_charge_loop', timing.sequence_charge_loop,
               'The same in the charge loop of DIN 70121 in s.', minimum=0.5, maximum=60.0)
+    parameter('sequence_timeout_charge_loop_iso20', timing.sequence_charge_loop_iso20,
+              'The same in the charge loop of ISO 15118-20 in s; many vehicles need more than '
+              'the 0.5 s of the standard.', minimum=0.5, maximum=60.0)
     parameter('stop_patience', timing.stop_patience,
               'How long the vehicle may take to obey ~/stop or ~/pause in s.',
               minimum=1.0, maximum=60.0)
@@ -126,12 +136,16 @@ def read(node: ManagedNode) -> Settings:
         receipt_interval=value('receipt_interval'),
         schedules=_file(node, 'schedule_file', read_schedules, UNLIMITED),
         services=_file(node, 'service_file', read_services, ()),
+        accept_p256=value('accept_p256'),
         renegotiation=value('renegotiation'),
+        standby=value('standby'),
+        service_renegotiation=value('service_renegotiation'),
         strict_sequence=value('strict_sequence'),
         strict_profile=value('strict_profile'),
         timing=Timing(
             sequence=value('sequence_timeout'),
             sequence_charge_loop=value('sequence_timeout_charge_loop'),
+            sequence_charge_loop_iso20=value('sequence_timeout_charge_loop_iso20'),
             stop_patience=value('stop_patience')),
         unix_time=lambda: int(time.time()))
     return Settings(

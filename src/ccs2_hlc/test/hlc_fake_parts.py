@@ -49,7 +49,8 @@ class Parts(Node):
         power = PowerStatus(
             state=PowerStatus.STATE_OFF, session_id=self.command.session_id, voltage=voltage,
             current=current, minimum_voltage=150.0, maximum_voltage=1000.0, minimum_current=0.0,
-            maximum_current=200.0, maximum_power=60000.0, peak_current_ripple=1.0,
+            maximum_current=200.0, maximum_power=60000.0, maximum_discharge_current=100.0,
+            maximum_discharge_power=30000.0, peak_current_ripple=1.0,
             current_regulation_tolerance=2.0, cable_check=(
                 PowerStatus.CABLE_CHECK_NOT_DONE if not self.checked
                 else PowerStatus.CABLE_CHECK_RUNNING if self.checked < 10

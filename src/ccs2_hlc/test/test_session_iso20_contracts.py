@@ -139,7 +139,7 @@ def test_a_contract_charges_without_anybody_asked(generation):
 
 def test_contracts_of_iso2_are_for_tests_only():
     assert Car(P256).prove().response_code.value.startswith('WARNING_')
-    assert Car(P256, interoperability=True).prove().response_code is C.OK
+    assert Car(P256, accept_p256=True).prove().response_code is C.OK
 
 
 def test_external_payment_is_still_possible():

@@ -163,6 +163,8 @@ class Engine(ABC):
         self.paused: Paused | None = None
         #: The request that is being handled is for the back office, too.
         self.back_office: BackOfficeAction | None = None
+        #: How long its answer is of use, s.
+        self.back_office_time = self.timing.back_office
         self._pending: _Pending | None = None
         self._timers: dict[Trigger, float] = {}
         self._close_at: float | None = None

@@ -38,6 +38,8 @@ class Iso20Authorization(Iso20Common):
         #: What is offered, the first preferred.
         self.authorization_services: tuple[common.Authorization, ...] = (_EIM,)
         self.offers_certificates = False
+        # The vehicle is told to wait, and asks again.
+        self.back_office_time = self.timing.ongoing
         #: Bound to this session; serves until the vehicle has proven that a contract is its own.
         self.challenge: bytes | None = None
         self.contract_key: PublicKey | None = None
@@ -131,7 +133,7 @@ class Iso20Authorization(Iso20Common):
             return self._warning(Trigger.CERTIFICATE_UNCHECKED)
         chain = contract.contract_certificate_chain
         judgement = judge_contract(
-            snapshot.trust, ISO20_INTEROPERABILITY if self.station.interoperability else ISO20,
+            snapshot.trust, ISO20_INTEROPERABILITY if self.station.accept_p256 else ISO20,
             None, (chain.certificate, *chain.sub_certificates.certificate))
         if judgement.key is None:
             self.message = judgement.detail
@@ -172,7 +174,7 @@ class Iso20Authorization(Iso20Common):
         request: common.V2GRequest, key: PublicKey,
     ) -> str:
         """Return what is wrong with the contract's signature over an element, '' if nothing."""
-        suites = ISO20_SUITES + (ISO2_SUITES if self.station.interoperability else ())
+        suites = ISO20_SUITES + (ISO2_SUITES if self.station.accept_p256 else ())
         result = check_signature(
             'iso20-common', name, element, element.id, request.header.signature, key, suites)
         return '' if result.accepted else result.reason

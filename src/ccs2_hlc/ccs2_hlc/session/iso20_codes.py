@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exi.messages.iso20.types import Processing, ResponseCode
-from .triggers import Condition, Trigger
+from .triggers import PLAIN_FAILURES, Condition, Trigger
 
 _R = ResponseCode
+#: No message of this protocol tells these.
+_NOT_TOLD = (Trigger.PRE_CHARGE_CURRENT, Trigger.VEHICLE_ERROR)
 
 #: Every response that names a code is decided by one of these triggers.
 CODES: dict[Trigger, ResponseCode] = {
+    Trigger.CONTROL_MODE: _R.FAILED,
+    **{trigger: _R.FAILED for trigger in PLAIN_FAILURES if trigger not in _NOT_TOLD},
     Trigger.ACCEPTED: _R.OK,
     Trigger.NEW_SESSION: _R.OK_NEW_SESSION_ESTABLISHED,
     Trigger.SESSION_JOINED: _R.OK_OLD_SESSION_JOINED,
@@ -52,30 +56,6 @@ CODES: dict[Trigger, ResponseCode] = {
     Trigger.SERVICES_NOT_RENEGOTIABLE: _R.FAILED_NO_SERVICE_RENEGOTIATION_SUPPORTED,
     Trigger.RECEIPT: _R.FAILED_METERING_SIGNATURE_NOT_VALID,
     Trigger.RECEIPT_SESSION: _R.FAILED_UNKNOWN_SESSION,
-    **dict.fromkeys((
-        Trigger.CONTROL_MODE,
-        Trigger.STARTED_TWICE,
-        Trigger.AUTHORIZATION_TIMEOUT,
-        Trigger.STATION_STOPPED,
-        Trigger.STOPPED_AT_ONCE,
-        Trigger.STOP_IGNORED,
-        Trigger.EMERGENCY_STOP,
-        Trigger.EMERGENCY_FAULT,
-        Trigger.STATION_FAULT,
-        Trigger.ISOLATION_FAULT,
-        Trigger.CABLE_CHECK_FAILED,
-        Trigger.CABLE_CHECK_TIMEOUT,
-        Trigger.POWER_DELIVERY_TIMEOUT,
-        Trigger.POWER_NOT_STOPPED,
-        Trigger.WELDING_DETECTION_TIMEOUT,
-        Trigger.POWER_SILENT,
-        Trigger.SAFETY_SILENT,
-        Trigger.PILOT_SILENT,
-        Trigger.MEASUREMENT_MISSING,
-        Trigger.PILOT_NOT_C,
-        Trigger.PILOT_LEFT_C,
-        Trigger.PILOT_NOT_B,
-    ), _R.FAILED),
 }
 
 _AUTHORIZATION = ('AuthorizationRes',)

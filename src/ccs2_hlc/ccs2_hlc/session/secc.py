@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from .. import exi
 from ..exi.messages import sap
-from ..exi.schemas import schema_of_class
+from ..exi.schemas import namespaces, schema_of_class
 from .authorization import ExternalAuthorization
 from .back_office import BackOfficeAnswer, BackOfficeRequest
 from .command import ChargeCommand
@@ -224,7 +224,8 @@ class Secc:
             self._setup_until = self._paused = None
             self._authorization.begin(engine.session_id.hex(), now)
         return [
-            received, *self._consult(engine, request.data), *self._follow(self._open, reply)]
+            received, *self._consult(engine, schema, request.data),
+            *self._follow(self._open, reply)]
 
     def answered(self, number: int, data: bytes, problem: str, now: float) -> Step:
         """Take over the back office's answer to a request: a message, or why there is none."""
@@ -439,7 +440,7 @@ class Secc:
                 self._heard_of_pause = self._paused = self._engine.paused
         return [] if reply is None else self._send(connection, reply)
 
-    def _consult(self, engine: Engine, data: bytes) -> Step:
+    def _consult(self, engine: Engine, schema: str, data: bytes) -> Step:
         """Pass on what the vehicle wants of the back office."""
         action, engine.back_office = engine.back_office, None
         if action is None:
@@ -448,8 +449,8 @@ class Secc:
         self._back_office = None
         return [BackOfficeRequest(
             number=self._back_office_number, action=action,
-            namespace=engine.PROTOCOL.namespace, data=data,
-            time_budget=self.station.timing.back_office)]
+            namespace=namespaces(schema)[0].uri, data=data,
+            time_budget=engine.back_office_time)]
 
     def _ignore(self, request: Request, engine: Engine, now: float) -> Outgoing:
         """Wait for another request; the time for that runs on."""

@@ -305,7 +305,7 @@ class Station:
     #: What is offered besides charging.
     services: tuple[Service, ...] = ()
     #: Accept contracts by ISO 15118-20 on curves of ISO 15118-2: for tests with other stacks only.
-    interoperability: bool = False
+    accept_p256: bool = False
     #: Whether a vehicle may interrupt charging and keep the contactors closed (ISO 15118-20).
     standby: bool = True
     #: Whether a vehicle may choose other services after a stop (ISO 15118-20).
