@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
 from ccs2_interfaces.msg import ChargingSession, ControlPilot, PowerStatus, V2GTrace
-from station import demo
+from ccs2_link.transport.credentials import StoreCredentials
+from station import demo, laboratory
 from station.connector import Connector
 from station.parameters import changed, direct_link
 from station.record import Recorder, TraceFile, plot
@@ -80,6 +81,30 @@ def test_an_option_that_makes_no_sense_is_named(words, capsys):
                                                 'huawei')])
 def test_the_modules_are_a_launch_argument(words, power):
     assert demo.supply(demo.options(words)) == power
+
+
+def test_plug_and_charge_is_of_iso_15118(capsys):
+    assert demo.options([]).protocol == 'din'
+    assert demo.options(['--auth', 'pnc']).protocol == 'iso2'
+    assert demo.options(['--protocol', 'iso2']).auth == 'eim'
+    with pytest.raises(SystemExit):
+        demo.options(['--protocol', 'din', '--auth', 'pnc'])
+    assert 'no Plug & Charge' in capsys.readouterr().err
+
+
+def test_certificates_of_the_demo_are_made_anew_and_fit(tmp_path):
+    laboratory.make(tmp_path)
+    first = (tmp_path / 'laboratory/iso2/certs/v2g_root.pem').read_bytes()
+    laboratory.make(tmp_path)
+    assert (tmp_path / 'laboratory/iso2/certs/v2g_root.pem').read_bytes() != first
+    assert len(StoreCredentials(tmp_path / 'store').load().servers) > 0
+    config = changed(tmp_path / 'config', laboratory.secured(tmp_path, 'pnc', 'install'))
+    assert 'security: tls' in (config / 'v2g_transport.yaml').read_text()
+    for name, texts in {'car.yaml': ('tls: "1.2"', 'authorization: pnc', 'acquisition: install'),
+                        'hlc.yaml': ('contract_payment: local', 'certificate_service: true'),
+                        'lifecycle_manager.yaml': ('contract_provisioning, hlc',)}.items():
+        for text in texts:
+            assert text in (config / name).read_text()
 
 
 def test_changes_of_parameter_files_have_to_fit(tmp_path):

@@ -96,8 +96,8 @@ class Pair:
     def turn(self):
         engine, bench = self.engine, self.bench
         message = engine.advance(bench.now, self.vehicle)
-        self.move()
         if message is None:
+            self.move()
             deadline = engine.deadline()
             bench.step(0.05 if deadline is None else max(min(deadline - bench.now, 0.05), 0.001))
             self.measure()
@@ -109,7 +109,11 @@ class Pair:
         self.requests.append(message)
         bench.act()
         bench.report()
-        sent = bench.deliver(exi.encode(message, validate=self.alter is None))
+        before = len(bench.sent)
+        bench.deliver(exi.encode(message, validate=self.alter is None))
+        # As on the road: what the car does at its inlet follows upon what it says.
+        self.move()
+        sent = bench.sent[before:]
         while not sent or not sent[0].data:
             before = len(bench.sent)
             self.serve()

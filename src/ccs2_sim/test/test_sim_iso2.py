@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,7 +30,7 @@ from ccs2_sim.car import misbehaviour
 from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
 from ccs2_sim.evcc.iso2 import Iso2Evcc
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
-from ccs2_sim.evcc.vehicle import Acquisition
+from ccs2_sim.evcc.vehicle import Acquisition, Wish
 from ccs2_sim.lab import read_roots, read_wallet
 from ccs2_sim.provisioning import Refusal, read_provider
 
@@ -39,6 +41,7 @@ CONTRACT = ['SessionSetup', 'ServiceDiscovery', 'PaymentServiceSelection', 'Paym
 CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']
 LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
 Code = iso2.ResponseCode
+Status = iso2.DCEVSEStatusCode
 
 
 @pytest.fixture(scope='module')
@@ -240,6 +243,61 @@ def test_station_that_has_forgotten_the_session_gets_a_new_one():
     assert again.run().error is ErrorCode.NONE
     assert not again.engine.joined
     assert again.engine.session_id != pair.engine.session_id
+
+
+@settings(max_examples=30, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=st.dictionaries(st.sampled_from(list(Iso2Evcc.steps)), st.tuples(
+    st.integers(1, 4), st.sampled_from(['silent', 'failed', 'emergency', 'shutdown', 'stop',
+                                        'renegotiate', 'other'])), max_size=3),
+       loops=st.integers(1, 15))
+def test_whatever_the_station_does_the_car_ends_safe(roots, wallet, plan, loops):
+    def override(at, what):
+        def change(response, count):
+            if count < at:
+                return response
+            if what == 'silent':
+                return None
+            if what == 'failed':
+                return replace(response, body=replace(response.body, response_code=Code.FAILED))
+            if what == 'other':
+                return replace(response, body=iso2.SessionStopRes(response_code=Code.OK))
+            return with_status(response, **{
+                'emergency': {'evse_status_code': Status.EVSE_EMERGENCY_SHUTDOWN},
+                'shutdown': {'evse_status_code': Status.EVSE_SHUTDOWN},
+                'stop': {'evse_notification': iso2.EVSENotification.STOP_CHARGING},
+                'renegotiate': {'evse_notification': iso2.EVSENotification.RE_NEGOTIATION},
+            }[what])
+        return change
+
+    pair = Pair(contract_bench(roots, NOW, receipt_interval=1.0), wallet=wallet,
+                maximum_loops=loops, renegotiate_after=4, pause_after=0)
+    for name, (at, what) in plan.items():
+        pair.overrides[name] = override(at, what)
+    pair.run()
+    assert pair.engine.wish == Wish(load='B')
+    # Contactors only ever closed in state C.
+    assert all(wish.load == 'C' for wish in pair.wishes if wish.contactors)
+    assert pair.engine.deadline() is None
+    assert pair.engine.advance(pair.bench.now + 1000, pair.vehicle) is None
+
+
+def with_status(response, **fields):
+    """Return a response whose station status, if it has one, is another."""
+    for name in ('dc_evse_status', 'evse_status'):
+        if (status := getattr(response.body, name, None)) is not None:
+            return replace(response, body=replace(
+                response.body, **{name: replace(status, **fields)}))
+    return response
+
+
+@pytest.mark.parametrize('name', ['CableCheck', 'PreCharge', 'CurrentDemand'])
+def test_station_notifies_a_stop(name):
+    pair = Pair()
+    pair.overrides[name] = lambda response, count: with_status(
+        response, evse_notification=iso2.EVSENotification.STOP_CHARGING)
+    assert pair.run().error is ErrorCode.STOPPED_BY_STATION
+    assert pair.names()[-1] == 'SessionStop'
 
 
 # Plug & Charge

@@ -36,7 +36,7 @@ from ccs2_link.transport.client_hello import (
     read_client_hello,
 )
 from ccs2_link.transport.credentials import Credentials, ServerCredential
-from ccs2_link.transport.tls_channel import EngineChannel, alert_error
+from ccs2_link.transport.tls_channel import EngineChannel
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.chains import check_der_chain
 from ccs2_pki.errors import PkiError
@@ -246,13 +246,6 @@ class TlsChannel(EngineChannel):
 
     def _judge(self, error: int, chain: list[bytes]) -> int:
         """Judge the vehicle's chain by the rules of the profile, and by what OpenSSL found."""
-        verdict = check_der_chain(
+        return self.judged(check_der_chain(
             chain, self._server.credentials.vehicle_anchors, self._server.profile, Role.VEHICLE,
-            self._server.now(), revocation=self._server.credentials.revocation)
-        if not verdict.accepted:
-            self.refusal = verdict.message
-            return alert_error(verdict.result)
-        if error and error not in openssl.ANCHOR_ERRORS:
-            self.refusal = openssl.reason(error)
-            return error
-        return 0
+            self._server.now(), revocation=self._server.credentials.revocation), error)

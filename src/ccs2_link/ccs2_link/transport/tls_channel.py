@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 
+from ccs2_link.transport import openssl
 from ccs2_link.transport.channel import ChannelError
-from ccs2_pki.chains import ChainResult
+from ccs2_pki.chains import ChainResult, ChainVerdict
 
 #: OpenSSL's verification errors, each of which gives the alert behind it (RFC 8446 clause 6.2).
 _SIGNATURE = 7              # decrypt_error
@@ -40,11 +41,6 @@ _ERRORS = {
     ChainResult.LEAF_EXTENDED_KEY_USAGE: _INVALID_PURPOSE,
 }
 _READ_SIZE = 65536
-
-
-def alert_error(result: ChainResult) -> int:
-    """Return OpenSSL's verification error whose alert says why a chain is refused."""
-    return _ERRORS.get(result, _REJECTED)
 
 
 class EngineChannel:
@@ -131,6 +127,19 @@ class EngineChannel:
             return ''
         return (f'{self._peer} closed TCP without closing TLS' if self.ready
                 else f'{self._peer} closed TCP during the TLS handshake')
+
+    def judged(self, verdict: ChainVerdict, error: int) -> int:
+        """Return the error to report of the peer's chain, 0 if it is fine.
+
+        The rules of the profile come first, then what OpenSSL has found (`error`).
+        """
+        if not verdict.accepted:
+            self.refusal = verdict.message
+            return _ERRORS.get(verdict.result, _REJECTED)
+        if error and error not in openssl.ANCHOR_ERRORS:
+            self.refusal = openssl.reason(error)
+            return error
+        return 0
 
     def _read(self, engine: SSL.Connection) -> bytes:
         chunks = []

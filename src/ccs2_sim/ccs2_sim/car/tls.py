@@ -23,7 +23,7 @@ from OpenSSL import SSL
 
 from ccs2_link.transport import openssl
 from ccs2_link.transport.channel import Security
-from ccs2_link.transport.tls_channel import EngineChannel, alert_error
+from ccs2_link.transport.tls_channel import EngineChannel
 from ccs2_pki.certificate import Certificate
 from ccs2_pki.chains import ChainVerdict, check_der_chain
 from ccs2_pki.errors import PkiError
@@ -107,16 +107,9 @@ class CarChannel(EngineChannel):
     def _judge(self, error: int, chain: list[bytes]) -> int:
         """Judge the station's chain by the rules of the profile, and by what OpenSSL found."""
         profile = ISO2 if self._version is _TLS_1_2 else ISO20
-        verdict = check_der_chain(
+        self._verdict = check_der_chain(
             chain, self._settings.roots, profile, Role.SECC, self._settings.now)
-        if not verdict.accepted:
-            self.refusal = verdict.message
-            return alert_error(verdict.result)
-        if error and error not in openssl.ANCHOR_ERRORS:
-            self.refusal = openssl.reason(error)
-            return error
-        self._verdict = verdict
-        return 0
+        return self.judged(self._verdict, error)
 
     def _is_good(self, response: bytes) -> bool:
         """Judge the OCSP response ([V2G2-873], [V2G2-875]); '' if the station has sent none."""
