@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from hlc_bench import Bench
+from iso2_bench import Iso2Bench
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.charge import offer
-from ccs2_hlc.session.command import ENERGISED, Mode
+from ccs2_hlc.session.command import ENERGISED
 from ccs2_hlc.session.iso20 import SIDE_STREAMS
-from ccs2_hlc.session.station import CableCheck, Meter, PilotState
+from ccs2_hlc.session.station import PilotState
 from ccs2_hlc.session.transport import LinkState, Security
 
 OFFER = ('urn:iso:std:iso:15118:-20:DC', 1, 0, 1, 1)
@@ -25,17 +25,14 @@ R = common.RationalNumber.of
 BIDIRECTIONAL = {'maximum_discharge_current': 100.0, 'maximum_discharge_power': 30_000.0}
 
 
-class Iso20Bench(Bench):
-    """The bench with a meter, a bidirectional power stage and a verified vehicle certificate."""
+class Iso20Bench(Iso2Bench):
+    """The bench with a bidirectional power stage and a verified vehicle certificate."""
 
     def __init__(self, certificate=CAR, service=2, dynamic=False, **settings):
         self.certificate = certificate
         self.service, self.dynamic = service, dynamic
-        self.energy = 3.6e9
-        self.trust = settings.pop('trust', None)
         super().__init__(security=settings.pop('security', Security.TLS_1_3_MUTUAL), **settings)
         self.power = replace(self.power, **BIDIRECTIONAL)
-        self.secc.set_trust(self.trust)
 
     @property
     def bidirectional(self):
@@ -51,19 +48,6 @@ class Iso20Bench(Bench):
 
     def negotiate(self, *offers):
         return super().negotiate(*(offers or (OFFER,)))
-
-    def act(self):
-        super().act()
-        if self.secc.command(self.now).mode is Mode.OFF:
-            self.power = replace(self.power, cable_check=CableCheck.NOT_DONE)
-            self._checked_since = None
-
-    def report(self):
-        super().report()
-        if 'meter' not in self.silent:
-            self.energy += self.power.voltage * self.power.current * 0.05
-            self.secc.observe(Meter(
-                meter_id='M1', energy_imported=self.energy, energy_exported=7.2e6), self.now)
 
     def check(self):
         """What must hold at every moment; the offer is that of now."""
@@ -115,15 +99,6 @@ class Iso20Bench(Bench):
         if isinstance(request, common.SessionSetupReq):
             self.session_id = answer.header.session_id
         return answer
-
-    def come_back(self):
-        """The connection ends, the vehicle sleeps and wakes up."""
-        if self.connection.state is LinkState.OPEN:
-            self.close()
-        self.pilot = PilotState.B
-        self.advance(10.0)
-        self.open()
-        self.negotiate()
 
     # Requests that depend on the chosen service.
 

@@ -39,7 +39,8 @@ class Iso2Bench(Bench):
         if 'meter' not in self.silent:
             self.energy += self.power.voltage * self.power.current * 0.05
             self.secc.observe(Meter(
-                meter_id='M1', energy_imported=self.energy, status=0), self.now)
+                meter_id='M1', energy_imported=self.energy, energy_exported=7.2e6, status=0),
+                self.now)
 
     def send(self, body, session_id=None, signature=None):
         """Send a request; return what it gave rise to at once."""

@@ -32,6 +32,7 @@ from iso20_bench import (
     setup,
     welding_detection,
 )
+from test_session_iso2_codes import ends_in_failure
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages.iso20 import common, dc
@@ -42,7 +43,7 @@ from ccs2_hlc.session.iso20_codes import CODES, NEVER_SENT, RESPONSES, TRUTH
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.services import ParameterSet, Service
 from ccs2_hlc.session.station import CableCheck, Fault, PilotState, Severity, StopWish, Urgency
-from ccs2_hlc.session.transport import Action, DataLink, LinkState
+from ccs2_hlc.session.transport import Action
 from ccs2_hlc.session.triggers import CAUSES, Condition, Trigger
 
 C = common.ResponseCode
@@ -92,18 +93,6 @@ REFUSED = {
 
 def is_allowed(state, kind):
     return kind.__name__.removesuffix('Req') in ALLOWED[state].split()
-
-
-def ends_in_failure(bench, answer, code):
-    assert answer.response_code is code
-    last = bench.last
-    assert (last.action, last.data_link) == (Action.SEND_THEN_CLOSE, DataLink.TERMINATE)
-    assert 0.0 < last.close_delay <= 5.0
-    assert bench.command.mode is Mode.OFF
-    assert not bench.command.pilot_oscillator
-    bench.advance(5.0)
-    assert bench.connection.state is LinkState.CLOSED
-    assert bench.command.mode is Mode.OFF
 
 
 def test_the_bench_knows_every_request_and_state():

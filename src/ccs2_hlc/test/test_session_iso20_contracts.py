@@ -23,7 +23,8 @@ from iso20_bench import (
     installation,
     lead_to,
 )
-from test_session_iso20_codes import OF_CONTRACTS, ends_in_failure
+from test_session_iso2_codes import ends_in_failure
+from test_session_iso20_codes import OF_CONTRACTS
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import xmldsig

@@ -22,12 +22,12 @@ from iso20_bench import (
     session_stop,
     setup,
 )
+from test_session_iso2_machine import check_energy
 
 from ccs2_hlc.exi.messages.iso20 import common, dc
-from ccs2_hlc.session.command import ENERGISED, Mode
 from ccs2_hlc.session.iso20 import TABLE
 from ccs2_hlc.session.iso20_common import State
-from ccs2_hlc.session.station import CableCheck, OperatorLimits, PilotState
+from ccs2_hlc.session.station import OperatorLimits, PilotState
 
 #: Where energy may flow, or the contactors stay closed without it.
 LIVE = (
@@ -140,27 +140,7 @@ class Sessions(din_machine.Sessions):
 
     @invariant()
     def energy_is_under_control(self):
-        if not hasattr(self, 'bench'):
-            return
-        bench, engine = self.bench, self.engine
-        bench.check()
-        command = bench.command
-        if engine is None:
-            assert command.mode is Mode.OFF
-            return
-        if engine is self.over:
-            assert command.mode is Mode.OFF
-        if engine.failure is not None or engine.ended:
-            self.over = engine
-        if command.mode in ENERGISED:
-            assert engine.authorized
-            # A supervisor that has just fallen silent is not heard any more.
-            assert 'safety' in bench.silent or not bench.safety_overrides.get('emergency_stop')
-            assert engine.state in LIVE
-        if command.mode in (Mode.PRE_CHARGE, Mode.CHARGE):
-            assert bench.power.cable_check is CableCheck.VALID
-        if engine.state in WITHOUT_CURRENT:
-            assert (command.target_current or 0.0) == 0.0
+        check_energy(self, LIVE, WITHOUT_CURRENT)
 
 
 TestIso20Sessions = Sessions.TestCase

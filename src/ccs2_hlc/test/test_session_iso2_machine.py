@@ -29,6 +29,31 @@ LIVE = (
     State.RENEGOTIATION, State.RENEGOTIATED)
 
 
+def check_energy(machine, live, without_current):
+    """Check what must hold at every moment; `live`: states with closed contactors."""
+    if not hasattr(machine, 'bench'):
+        return
+    bench, engine = machine.bench, machine.engine
+    bench.check()
+    command = bench.command
+    if engine is None:
+        assert command.mode is Mode.OFF
+        return
+    if engine is machine.over:
+        assert command.mode is Mode.OFF
+    if engine.failure is not None or engine.ended:
+        machine.over = engine
+    if command.mode in ENERGISED:
+        assert engine.authorized
+        # A supervisor that has just fallen silent is not heard any more.
+        assert 'safety' in bench.silent or not bench.safety_overrides.get('emergency_stop')
+        assert engine.state in live
+    if command.mode in (Mode.PRE_CHARGE, Mode.CHARGE):
+        assert bench.power.cable_check is CableCheck.VALID
+    if engine.state in without_current:
+        assert (command.target_current or 0.0) == 0.0
+
+
 class Sessions(din_machine.Sessions):
     """The same station, parts and operator; a vehicle by ISO 15118-2."""
 
@@ -108,27 +133,7 @@ class Sessions(din_machine.Sessions):
 
     @invariant()
     def energy_is_under_control(self):
-        if not hasattr(self, 'bench'):
-            return
-        bench, engine = self.bench, self.engine
-        bench.check()
-        command = bench.command
-        if engine is None:
-            assert command.mode is Mode.OFF
-            return
-        if engine is self.over:
-            assert command.mode is Mode.OFF
-        if engine.failure is not None or engine.ended:
-            self.over = engine
-        if command.mode in ENERGISED:
-            assert engine.authorized
-            # A supervisor that has just fallen silent is not heard any more.
-            assert 'safety' in bench.silent or not bench.safety_overrides.get('emergency_stop')
-            assert engine.state in LIVE
-        if command.mode in (Mode.PRE_CHARGE, Mode.CHARGE):
-            assert bench.power.cable_check is CableCheck.VALID
-        if engine.state in (State.RENEGOTIATION, State.RENEGOTIATED):
-            assert (command.target_current or 0.0) == 0.0
+        check_energy(self, LIVE, (State.RENEGOTIATION, State.RENEGOTIATED))
 
 
 TestIso2Sessions = Sessions.TestCase
