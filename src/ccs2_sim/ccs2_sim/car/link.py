@@ -55,10 +55,12 @@ class Link(asyncio.Protocol):
                 _, link = await loop.create_connection(
                     lambda: cls(channel, on_message, on_lost), sock=raw)
                 await link._ready
-        except BaseException:
+        except BaseException as error:
             if link is not None and link._transport is not None:
                 link._transport.close()
             raw.close()
+            if isinstance(error, TimeoutError) and not error.args:
+                raise TimeoutError(f'not within {CONNECT_TIMEOUT:g} s') from None
             raise
         return link
 
