@@ -33,8 +33,10 @@ setup(
             'gpio_contactors = ccs2_power.gpio.drivers:GpioContactors',
             'gpio_emergency_stop = ccs2_power.gpio.drivers:GpioEmergencyStop',
             'gpio_lock = ccs2_power.gpio.drivers:GpioLock',
+            'io_controller_pilot = ccs2_power.io_controller.pilot:IoControllerPilot',
             'modbus_isolation = ccs2_power.modbus.isolation:ModbusIsolation',
             'modbus_meter = ccs2_power.modbus.meter:ModbusMeter',
+            'pwm_pilot = ccs2_power.pwm.pilot:PwmPilot',
         ],
     },
 )

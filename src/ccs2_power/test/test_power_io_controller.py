@@ -1,0 +1,214 @@
+"""Control pilot by a serial I/O controller: frames, and the driver on a pseudo-terminal."""
+
+import asyncio
+import math
+import struct
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from io_controller_board import IoController
+
+from ccs2_power import check_driver
+from ccs2_power.check_driver import KINDS, Check
+from ccs2_power.drivers import load_driver
+from ccs2_power.hal import DriverError, PilotDriver
+from ccs2_power.io_controller import frames, pilot
+from ccs2_power.io_controller.frames import FrameError, Receiver, State
+from ccs2_power.pilot import PilotMonitor, PilotState
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(check_driver, 'WATCHED', 0.5)
+    monkeypatch.setattr(pilot, 'RETRY', 0.05)
+    monkeypatch.setattr(pilot, 'ANSWER_TIME', 0.3)
+
+
+async def opened(place):
+    driver = load_driver('io_controller_pilot', PilotDriver)
+    await driver.open({'device': place})
+    return driver
+
+
+async def until(driver, duty, condition, seconds=3.0):
+    end = time.monotonic() + seconds
+    while True:
+        if duty is not None:
+            driver.command(duty)
+        if condition(driver.read()):
+            return driver.read()
+        assert time.monotonic() < end, (driver.read(), driver.problem)
+        await asyncio.sleep(0.01)
+
+
+def test_the_vectors_of_the_document():
+    assert frames.drive(0.05) == bytes.fromhex('060101f4670600')
+    assert frames.pack(frames.FrameType.IDENTIFY) == bytes.fromhex('0402c1b200')
+    content = struct.pack('>BBhhHIH', 1, 0x0F, 9000, -12000, 500, 1500, 3)
+    assert frames.pack(0x81, content) == bytes.fromhex(
+        '0a81010f2328d12001f4010305dc0403928a00')
+    assert frames.pack(0x82, b'\x01emulated 1.0') == bytes.fromhex(
+        '118201656d756c6174656420312e30b07100')
+    assert frames.state(content) == State(1, 9.0, -12.0, 0.05, 1500.0, False, False, 0.003)
+
+
+@given(st.integers(0, 255), st.binary(max_size=40), st.integers(1, 40))
+def test_frames_come_through_in_any_portions(frame_type, content, portion):
+    packed = frames.pack(frame_type, content)
+    assert packed.count(0) == 1
+    receiver = Receiver()
+    stream = b'\x05\x01\0' + packed + packed
+    found = [frame for at in range(0, len(stream), portion)
+             for frame in receiver.feed(stream[at:at + portion])]
+    assert found == [(frame_type, content)] * 2
+    assert receiver.refused == 1
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_frames_or_refused(data):
+    receiver = Receiver()
+    for frame_type, content in receiver.feed(data):
+        assert 0 <= frame_type <= 255
+        assert len(content) < frames.LONGEST
+
+
+@given(st.integers(0, 255), st.binary(min_size=1, max_size=40), st.data())
+def test_a_flipped_bit_is_noticed(frame_type, content, data):
+    packed = bytearray(frames.pack(frame_type, content)[:-1])
+    place = data.draw(st.integers(0, 8 * len(packed) - 1))
+    packed[place // 8] ^= 1 << place % 8
+    assert (frame_type, content) not in Receiver().feed(bytes(packed) + b'\0')
+
+
+def test_an_endless_frame_is_not_kept():
+    receiver = Receiver()
+    assert receiver.feed(b'\xff' * 100_000) == []
+    assert len(receiver._octets) < frames.LONGEST
+    assert receiver.feed(b'\0' + frames.pack(2)) == [(2, b'')]
+    assert receiver.refused == 1
+
+
+@pytest.mark.parametrize('content', [
+    b'', b'\0' * 13, struct.pack('>BBhhHIH', 0, 4, 0, 0, 10001, 0, 0)])
+def test_a_wrong_state_is_refused(content):
+    with pytest.raises(FrameError):
+        frames.state(content)
+
+
+def test_values_without_their_flag_are_none():
+    found = frames.state(struct.pack('>BBhhHIH', 0, 0x30, 1, 1, 1, 1, 0))
+    assert (found.high, found.low, found.duty, found.proximity) == (None,) * 4
+    assert (found.safe, found.fault) == (True, True)
+    assert frames.state(struct.pack('>BBhhHIH', 0, 8, 0, 0, 0, 0xFFFFFFFF, 0)
+                        ).proximity == math.inf
+
+
+async def test_the_driver_keeps_the_contract():
+    with IoController() as board:
+        rows = await Check('io_controller_pilot', KINDS['pilot'], {'device': board.place},
+                           True).run()
+        assert [row for row in rows if not row.passed] == []
+
+
+async def test_levels_and_proximity_are_passed_on():
+    with IoController() as board:
+        board.high, board.proximity = 6.0, math.inf
+        driver, monitor = await opened(board.place), PilotMonitor()
+        try:
+            def ready(reading):
+                monitor.step(reading, 0.05, time.monotonic())
+                return monitor.state is PilotState.C
+            reading = await until(driver, 0.05, ready)
+            assert (reading.high.value, reading.low.value) == (6.0, -12.0)
+            assert reading.proximity.value == math.inf
+            assert driver.problem == ''
+        finally:
+            await driver.close()
+        await asyncio.sleep(0.02)
+        assert board.drives[-1] == 0.0
+
+
+async def test_off_is_told_when_nobody_commands():
+    with IoController() as board:
+        driver = await opened(board.place)
+        try:
+            await until(driver, 0.05, lambda reading: board.driven == 0.05)
+            await until(driver, None, lambda reading: board.drives[-1] == 0.0)
+            assert time.monotonic() - board.told < 0.1  # not by the controller's watchdog
+        finally:
+            await driver.close()
+
+
+async def test_a_controller_that_repeats_itself_is_not_believed():
+    with IoController() as board:
+        driver = await opened(board.place)
+        try:
+            await until(driver, 0.05, lambda reading: reading.duty is not None)
+            board.counting = False
+            await asyncio.sleep(0.05)
+            stamp = driver.read().duty.stamp
+            await until(driver, 0.05, lambda reading: 'no new measurements' in driver.problem)
+            assert driver.read().duty.stamp == stamp
+        finally:
+            await driver.close()
+
+
+async def test_a_controller_with_a_fault_is_not_believed():
+    with IoController() as board:
+        driver = await opened(board.place)
+        try:
+            await until(driver, 0.05, lambda reading: reading.duty is not None)
+            board.fault = True
+            await until(driver, 0.05, lambda reading: 'check has failed' in driver.problem)
+            stamp = driver.read().duty.stamp
+            await asyncio.sleep(0.1)
+            assert driver.read().duty.stamp == stamp
+        finally:
+            await driver.close()
+
+
+async def test_a_controller_that_hears_nothing_is_named():
+    with IoController() as board:
+        driver = await opened(board.place)
+        try:
+            board.deaf = True
+            await until(driver, 0.05, lambda reading: 'does not hear' in driver.problem)
+            assert driver.read().duty.value == 0.0
+        finally:
+            await driver.close()
+
+
+async def test_a_port_that_comes_back_is_opened_again(tmp_path):
+    link = tmp_path / 'port'
+    with IoController() as board:
+        link.symlink_to(board.place)
+        driver = await opened(str(link))
+        try:
+            await until(driver, 0.05, lambda reading: reading.high is not None)
+            board.unplug()
+            link.unlink()
+            await until(driver, None, lambda reading: str(link) in driver.problem)
+            with IoController() as again:
+                link.symlink_to(again.place)
+                reading = await until(
+                    driver, None, lambda reading: driver.problem == '' and reading.duty is not None
+                    and time.monotonic() - reading.duty.stamp < 0.1)
+                assert reading.duty.value == 0.0
+                await until(driver, 0.05, lambda reading: again.driven == 0.05)
+        finally:
+            await driver.close()
+
+
+async def test_what_is_missing_is_named():
+    with pytest.raises(DriverError, match='/dev/no_such_port'):
+        await opened('/dev/no_such_port')
+    with pytest.raises(DriverError, match="'device' is missing"):
+        await opened('')
+    with IoController() as board:
+        board.answering = False
+        with pytest.raises(DriverError, match='does not answer'):
+            await opened(board.place)
+    with IoController(version=2) as board, pytest.raises(DriverError, match='version 2'):
+        await opened(board.place)
