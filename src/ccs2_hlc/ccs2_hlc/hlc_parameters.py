@@ -18,6 +18,7 @@ from ccs2_hlc.session.schedules import UNLIMITED, read_schedules
 from ccs2_hlc.session.secc import ENGINES
 from ccs2_hlc.session.services import read_services
 from ccs2_hlc.session.station import ContractPayment, OperatorLimits, Station, Timing
+from ccs2_hlc.session.tariffs import read_tariff
 from ccs2_node import ConfigureError, ManagedNode
 
 T = TypeVar('T')
@@ -82,6 +83,8 @@ def declare(node: ManagedNode) -> None:
     parameter('schedule_file', '',
               'YAML file of the power over time that is offered; empty: as the hardware.')
     parameter('service_file', '', 'YAML file of value-added services; empty: none.')
+    parameter('tariff_file', '',
+              'YAML file of what energy costs over time, told by ISO 15118-20; empty: not told.')
     parameter('renegotiation', False,
               'Ask vehicles by ISO 15118 for another schedule when ~/set_limits changes '
               'something; the limits hold at once in any case.')
@@ -137,6 +140,7 @@ def read(node: ManagedNode) -> Settings:
         schedules=_file(node, 'schedule_file', read_schedules, UNLIMITED),
         services=_file(node, 'service_file', read_services, ()),
         accept_p256=value('accept_p256'),
+        tariff=_file(node, 'tariff_file', read_tariff, None),
         renegotiation=value('renegotiation'),
         standby=value('standby'),
         service_renegotiation=value('service_renegotiation'),

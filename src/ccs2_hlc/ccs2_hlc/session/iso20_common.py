@@ -18,6 +18,7 @@ from .iso20_services import (
     added_services,
     energy_services,
     variant_of,
+    variants_with,
 )
 from .protocols import ISO_15118_20_DC
 from .services import Service
@@ -93,6 +94,7 @@ class Iso20Common(DcEngine):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.variants = variants_with(self.station.tariff)
         self.selection: Selection | None = None
         #: Energy transfer services that were offered last, and the others.
         self.offered_energy: tuple[int, ...] = ()
@@ -169,7 +171,7 @@ class Iso20Common(DcEngine):
         chosen = request.selected_energy_transfer_service
         if chosen.service_id not in self.offered_energy:
             raise Refused(Trigger.NO_CHARGE_SERVICE, f'number {chosen.service_id}')
-        variant = variant_of(chosen.service_id, chosen.parameter_set_id)
+        variant = variant_of(self.variants, chosen.service_id, chosen.parameter_set_id)
         if variant is None:
             raise Refused(
                 Trigger.SERVICE_NOT_OFFERED,

@@ -17,7 +17,7 @@ from .charge import NO_OFFER, Offer, achieved
 from .context import CHALLENGE_LENGTH
 from .engine import Case, Refused
 from .iso20_codes import TRUTH
-from .iso20_schedules import NO_SCHEDULES, schedule_tuples
+from .iso20_schedules import NO_SCHEDULES, price_of, schedule_tuples
 from .iso20_services import DC, parameter_sets
 from .station import Meter
 from .triggers import Condition, Trigger
@@ -138,7 +138,8 @@ def _service_detail(case: Case[common.ServiceDetailReq]) -> common.V2GResponse:
     return common.ServiceDetailRes(
         **_head(case), service_id=case.request.service_id,
         service_parameter_list=common.ServiceParameterList(
-            parameter_set=parameter_sets(number, case.engine.added)))
+            parameter_set=parameter_sets(
+                number, case.engine.variants, case.engine.added)))
 
 
 def _service_selection(case: Case[common.ServiceSelectionReq]) -> common.V2GResponse:
@@ -173,11 +174,14 @@ def _charge_parameters(case: Case[dc.DCChargeParameterDiscoveryReq]) -> common.V
 def _schedule_exchange(case: Case[common.ScheduleExchangeReq]) -> common.V2GResponse:
     engine, dynamic = case.engine, case.request.scheduled_se_req_control_mode is None
     both = engine.selection is not None and engine.selection.bidirectional
+    schedules = engine.schedules or NO_SCHEDULES
+    tariff = None if _failed(case.code) else engine.station.tariff
     return common.ScheduleExchangeRes(
         **_head(case), evse_processing=common.Processing.FINISHED,
-        dynamic_se_res_control_mode=common.DynamicSEResControlMode() if dynamic else None,
+        dynamic_se_res_control_mode=None if not dynamic else common.DynamicSEResControlMode(
+            **price_of(tariff, schedules[0], engine.schedules_anchor)),
         scheduled_se_res_control_mode=None if dynamic else schedule_tuples(
-            engine.schedules or NO_SCHEDULES, engine.schedules_anchor,
+            schedules, engine.schedules_anchor, tariff,
             _offered(case).maximum_discharge_power if both else None))
 
 

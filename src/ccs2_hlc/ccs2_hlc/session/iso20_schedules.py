@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from ..exi.messages.iso20 import common
 from .schedules import Schedule, Step, sendable
+from .tariffs import Prices, Tariff
 
+#: The price depends on the power alone.
+PRICE_ALGORITHM = 'urn:iso:std:iso:15118:-20:PriceAlgorithm:1-Power'
 #: Stands in a FAILED response where none were made.
 NO_SCHEDULES = (Schedule(1, (Step(0, 0.0),)),)
 
 
 def schedule_tuples(
-    schedules: Sequence[Schedule], anchor: int, discharge_power: float | None,
+    schedules: Sequence[Schedule], anchor: int, tariff: Tariff | None,
+    discharge_power: float | None,
 ) -> common.ScheduledSEResControlMode:
     """Return the schedules for a message.
 
@@ -22,20 +27,60 @@ def schedule_tuples(
     return common.ScheduledSEResControlMode(schedule_tuple=[
         common.ScheduleTuple(
             schedule_tuple_id=schedule.number,
-            charging_schedule=_charging(schedule.steps, schedule.duration, anchor),
-            discharging_schedule=None if discharge_power is None else _charging(
-                [Step(0, sendable(discharge_power))], schedule.duration, anchor))
+            charging_schedule=common.ChargingSchedule(
+                power_schedule=_power(schedule.steps, schedule.duration, anchor),
+                **price_of(tariff, schedule, anchor)),
+            discharging_schedule=None if discharge_power is None else common.ChargingSchedule(
+                power_schedule=_power(
+                    [Step(0, sendable(discharge_power))], schedule.duration, anchor)))
         for schedule in schedules])
 
 
-def _charging(steps: Sequence[Step], duration: int, anchor: int) -> common.ChargingSchedule:
-    ends = [*(step.start for step in steps[1:]), duration]
-    return common.ChargingSchedule(power_schedule=common.PowerSchedule(
+def price_of(tariff: Tariff | None, schedule: Schedule, anchor: int) -> dict[str, Any]:
+    """Return the price schedule that belongs to a schedule, by the name of its element."""
+    if tariff is None:
+        return {}
+    if isinstance(tariff, Prices):
+        return {'absolute_price_schedule': common.AbsolutePriceSchedule(
+            time_anchor=anchor, price_schedule_id=schedule.number,
+            currency=tariff.currency, language=tariff.language,
+            price_algorithm=PRICE_ALGORITHM,
+            price_rule_stacks=common.PriceRuleStackList(price_rule_stack=[
+                common.PriceRuleStack(duration=duration, price_rule=[common.PriceRule(
+                    energy_fee=common.RationalNumber.of(step.price),
+                    power_range_start=common.RationalNumber.of(0.0))])
+                for step, duration in _lasting(tariff.steps, schedule.duration)]))}
+    return {'price_level_schedule': common.PriceLevelSchedule(
+        time_anchor=anchor, price_schedule_id=schedule.number,
+        number_of_price_levels=len({step.level for step in tariff.steps}),
+        price_level_schedule_entries=common.PriceLevelScheduleEntryList(
+            price_level_schedule_entry=[
+                common.PriceLevelScheduleEntry(duration=duration, price_level=step.level)
+                for step, duration in _lasting(tariff.steps, schedule.duration)]))}
+
+
+def _power(steps: Sequence[Step], duration: int, anchor: int) -> common.PowerSchedule:
+    return common.PowerSchedule(
         time_anchor=anchor,
         power_schedule_entries=common.PowerScheduleEntryList(power_schedule_entry=[
             common.PowerScheduleEntry(
-                duration=end - step.start, power=common.RationalNumber.of(step.power))
-            for step, end in zip(steps, ends, strict=True)])))
+                duration=lasts, power=common.RationalNumber.of(step.power))
+            for step, lasts in _lasting(steps, duration)]))
+
+
+class _Starting(Protocol):
+    @property
+    def start(self) -> int: ...
+
+
+S = TypeVar('S', bound=_Starting)
+
+
+def _lasting(steps: Sequence[S], end: int) -> list[tuple[S, int]]:
+    """Return the steps that start before the end, each with how long it lasts, s."""
+    within = [step for step in steps if step.start < end]
+    ends = [*(step.start for step in within[1:]), end]
+    return [(step, ends[index] - step.start) for index, step in enumerate(within)]
 
 
 def plan_of(profile: common.EVPowerProfile) -> tuple[Step, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ..exi.messages.iso20 import common
 from .services import Quantity, Service
+from .tariffs import Prices, Tariff
 from .views import ControlMode
 
 DC, DC_BPT = 2, 6
@@ -63,8 +64,11 @@ class Variant:
         return {name: int(value) for name, value in values.items() if value is not None}
 
 
+#: Energy transfer service to its parameter sets.
+Variants = Mapping[int, Sequence[Variant]]
+
 #: What is offered: every service in both control modes [V2G20-2656].
-VARIANTS: Mapping[int, tuple[Variant, ...]] = {
+VARIANTS: Variants = {
     DC: (
         Variant(number=1, control=ControlMode.SCHEDULED),
         Variant(number=2, control=ControlMode.DYNAMIC)),
@@ -86,7 +90,7 @@ _MODES = frozenset({ControlMode.SCHEDULED, ControlMode.DYNAMIC})
 _MAX_VARIANTS = 32
 
 
-def check_variants(variants: Mapping[int, Sequence[Variant]]) -> None:
+def check_variants(variants: Variants) -> None:
     """Raise ``ValueError`` naming what does not go together in the parameter sets."""
     for service, sets in variants.items():
         where = f'service {service}'
@@ -121,9 +125,19 @@ def energy_services(bidirectional: bool) -> tuple[int, ...]:
     return (DC, DC_BPT) if bidirectional else (DC,)
 
 
-def variant_of(service: int, number: int) -> Variant | None:
+def variants_with(tariff: Tariff | None) -> Variants:
+    """Return the parameter sets of a station with this tariff."""
+    pricing = (
+        Pricing.NONE if tariff is None
+        else Pricing.ABSOLUTE if isinstance(tariff, Prices) else Pricing.LEVELS)
+    return {
+        service: tuple(replace(variant, pricing=pricing) for variant in sets)
+        for service, sets in VARIANTS.items()}
+
+
+def variant_of(variants: Variants, service: int, number: int) -> Variant | None:
     """Return a parameter set, ``None`` if there is none of that number."""
-    return next((item for item in VARIANTS.get(service, ()) if item.number == number), None)
+    return next((item for item in variants.get(service, ()) if item.number == number), None)
 
 
 def added_services(services: Sequence[Service]) -> tuple[Service, ...]:
@@ -133,14 +147,16 @@ def added_services(services: Sequence[Service]) -> tuple[Service, ...]:
         if service.number >= FIRST_ADDED_SERVICE and service.sets)
 
 
-def parameter_sets(service: int, added: Sequence[Service]) -> list[common.ParameterSet]:
+def parameter_sets(
+    service: int, variants: Variants, added: Sequence[Service],
+) -> list[common.ParameterSet]:
     """Return the parameter sets of an energy transfer or value-added service, for a message."""
-    if service in VARIANTS:
+    if service in variants:
         return [
             common.ParameterSet(parameter_set_id=variant.number, parameter=[
                 common.Parameter(name=name, int_value=value)
                 for name, value in variant.parameters.items()])
-            for variant in VARIANTS[service]]
+            for variant in variants[service]]
     return [
         common.ParameterSet(parameter_set_id=entry.number, parameter=[
             _parameter(name, value) for name, value in entry.parameters])

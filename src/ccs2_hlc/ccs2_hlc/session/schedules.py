@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .documents import list_in, member_of, number_in
+
 #: A schedule covers a day when the vehicle does not say when it leaves [V2G2-304].
 DAY = 86400
 #: Longest last interval that a message can carry, s.
@@ -101,7 +103,7 @@ def read_schedules(document: Any) -> tuple[Schedule, ...]:
     ``{'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': 50e3}, ...]}, ...]}``; `start` in
     s after the vehicle has asked, `power` in W.  Raise ``ValueError`` naming what is wrong where.
     """
-    items = _list(_member(document, 'schedules', 'file'), 'schedules', MAX_SCHEDULES)
+    items = list_in(member_of(document, 'schedules', 'file'), 'schedules', MAX_SCHEDULES)
     schedules = tuple(_read(item, f'schedules[{index}]') for index, item in enumerate(items))
     numbers = [schedule.number for schedule in schedules]
     if len(set(numbers)) != len(numbers):
@@ -110,34 +112,17 @@ def read_schedules(document: Any) -> tuple[Schedule, ...]:
 
 
 def _read(item: Any, where: str) -> Schedule:
-    number = _number(_member(item, 'number', where), f'{where}.number', 1, MAX_NUMBER, whole=True)
+    number = number_in(
+        member_of(item, 'number', where), f'{where}.number', 1, MAX_NUMBER, whole=True)
     steps = tuple(
         Step(
-            int(_number(_member(step, 'start', place), f'{place}.start', 0, MAX_START, whole=True)),
-            _number(_member(step, 'power', place), f'{place}.power', 0, 1e7))
+            int(number_in(
+                member_of(step, 'start', place), f'{place}.start', 0, MAX_START, whole=True)),
+            number_in(member_of(step, 'power', place), f'{place}.power', 0, 1e7))
         for index, step in enumerate(
-            _list(_member(item, 'steps', where), f'{where}.steps', MAX_STEPS))
+            list_in(member_of(item, 'steps', where), f'{where}.steps', MAX_STEPS))
         for place in [f'{where}.steps[{index}]'])
     starts = [step.start for step in steps]
     if starts[0] != 0 or starts != sorted(set(starts)):
         raise ValueError(f'{where}.steps: starts {starts} do not rise from 0')
     return Schedule(int(number), steps)
-
-
-def _member(item: Any, name: str, where: str) -> Any:
-    if not isinstance(item, dict) or name not in item:
-        raise ValueError(f'{where}: {name!r} is missing')
-    return item[name]
-
-
-def _list(value: Any, where: str, at_most: int) -> list[Any]:
-    if not isinstance(value, list) or not 1 <= len(value) <= at_most:
-        raise ValueError(f'{where}: not a list of 1 to {at_most} items')
-    return value
-
-
-def _number(value: Any, where: str, low: float, high: float, *, whole: bool = False) -> float:
-    kinds = int if whole else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise ValueError(f'{where} is {value!r}, must be {low:g} to {high:g}')
-    return float(value)
