@@ -413,6 +413,18 @@ def test_delivery_of_a_foreign_service_is_not_believed(lab, roots, provider):
     assert 'no trusted root' in outcome.text
 
 
+def test_delivery_for_another_emaid_is_not_believed(lab, roots):
+    """Properly signed: only the certificate tells that the contract is somebody else's."""
+    made = read_provider(lab)
+    made = replace(made, contract=replace(made.contract, name='DE8XX0012345678'))
+    pair = Pair(contract_bench(roots, NOW, certificate_service=True),
+                provider=lambda data: (made.answer(data, NOW), ''),
+                wallet=read_wallet(lab, NOW, ''), acquisition=Acquisition.INSTALL)
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'eMAID is not that' in outcome.text
+
+
 def test_keys_are_not_shown(wallet):
     text = repr(wallet)
     for number in (wallet.contract.key, wallet.provisioning.key):
