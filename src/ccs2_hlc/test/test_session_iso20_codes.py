@@ -461,3 +461,11 @@ def test_an_answer_that_waits_goes_to_its_own_request():
     bench.advance(1.2)
     assert (bench.last.sequence, bench.last.payload_type, bench.last.response_code) == (
         asked, 0x8002, 'OK')
+
+
+def test_contactors_that_open_end_the_charge_loop():
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'contactors_closed': False, 'contactors_open': True}
+    answer = bench.ask(bench.charge_loop())
+    assert answer.cl_res_control_mode is not None
+    ends_in_failure(bench, answer, C.FAILED_CONTACTOR_ERROR)

@@ -246,13 +246,16 @@ class Iso20Engine(Iso20Authorization):
                 # Some vehicles send zero after a first value: it means the same as before.
                 told.target_voltage or self.wanted.voltage, told.target_current or 0.0))
         self.charge.charge(self.wanted.voltage, self.wanted.current, power.voltage, station)
+        if self.readiness(snapshot) is not Condition.READY:
+            # There is no status in which this could be told while the charge loop goes on.
+            raise Refused(Trigger.CONTACTORS_NOT_CLOSED)
         self._read_meter(request.meter_info_requested, snapshot)
         trigger = Trigger.ACCEPTED
         if self._profile is not None:
             planned = self._profile.power_at(snapshot.now - self._profile_since)
             if self.wanted.current * power.voltage > max(0.0, planned) * _PROFILE_TOLERANCE:
                 trigger = Trigger.PROFILE_EXCEEDED
-        return Answer(self.readiness(snapshot), trigger)
+        return Answer(trigger=trigger)
 
     def welding_detection(self, request: dc.DCWeldingDetectionReq, snapshot: Snapshot) -> Answer:
         """Measure with open contactors, once the vehicle is back in B."""

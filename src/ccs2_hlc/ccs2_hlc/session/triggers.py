@@ -221,7 +221,7 @@ CAUSES: dict[Trigger, Cause] = {
         'charging profile exceeds the offered schedule in power or time'),
     Trigger.NOT_READY_FOR_POWER: _refused('power asked for while the station is not ready'),
     Trigger.CONTACTORS_NOT_CLOSED: _station(
-        'power asked for while the contactors are not closed', Condition.NOT_READY),
+        'contactors are not closed although power is wanted', Condition.NOT_READY),
     Trigger.STANDBY_NOT_POSSIBLE: _refused(
         'standby wanted that is not offered, or before power was started'),
     Trigger.SERVICES_NOT_RENEGOTIABLE: _refused(
