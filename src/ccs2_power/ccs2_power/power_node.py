@@ -21,6 +21,8 @@ from ccs2_power.timing import fresh
 
 #: isolation and meter are published so often, in s.
 READINGS_PERIOD = 0.25
+#: Longest signed data set that the message `Meter` holds.
+SIGNED_READING = 1024
 
 DEVICES = {
     'supply': Device(hal.SupplyDriver, True, 'DC supply'),
@@ -137,8 +139,7 @@ class PowerNode(HardwareNode[PowerController]):
             header=Header(stamp=stamps.at(
                 now if meter.energy_imported is None else meter.energy_imported.stamp)),
             session_energy=measured(core.session_energy), status=_signed(meter.status),
-            meter_id=meter.meter_id[:32], signed_reading=meter.signed_reading[:1024],
-            signature_encoding=meter.signature_encoding[:16], **values))
+            meter_id=meter.meter_id[:32], **signed_data(meter), **values))
 
     def diagnose(self) -> Sequence[Status]:
         """Report controller and devices."""
@@ -157,6 +158,17 @@ class PowerNode(HardwareNode[PowerController]):
             *(Status(device, Level.ERROR if problem else Level.OK, problem or 'fine')
               for device, problem in self.devices.problems.items()),
         ]
+
+
+def signed_data(meter: hal.MeterReading) -> dict[str, Any]:
+    """Return the fields of the signed data set, empty if the message cannot hold the whole set.
+
+    Cut off, no signature would fit it.
+    """
+    if len(meter.signed_reading) > SIGNED_READING:
+        return {}
+    return {'signed_reading': meter.signed_reading,
+            'signature_encoding': meter.signature_encoding[:16]}
 
 
 def _signed(status: int) -> int:

@@ -11,7 +11,7 @@ from modbus_line import Device, on_serial, on_tcp
 from ccs2_power import check_driver
 from ccs2_power.check_driver import KINDS, Check
 from ccs2_power.drivers import load_driver
-from ccs2_power.hal import DriverError, MeterDriver
+from ccs2_power.hal import DriverError, MeterDriver, MeterReading
 from ccs2_power.modbus import meter
 from ccs2_power.modbus.meter import MeterMap
 from ccs2_power.modbus.registers import load_map, map_names
@@ -111,6 +111,15 @@ async def test_signed_data_is_passed_through_as_the_meter_gives_it():
             assert driver.read().signed_reading == b''
         finally:
             await driver.close()
+
+
+@pytest.mark.parametrize(('length', 'kept'), [(1024, True), (1025, False)])
+def test_signed_data_is_published_whole_or_not_at_all(length, kept):
+    power_node = pytest.importorskip('ccs2_power.power_node')
+    reading = MeterReading(None, signed_reading=bytes(length), signature_encoding='OCMF')
+    fields = power_node.signed_data(reading)
+    assert fields == ({'signed_reading': bytes(length), 'signature_encoding': 'OCMF'}
+                      if kept else {})
 
 
 async def test_a_meter_of_the_site(tmp_path):
