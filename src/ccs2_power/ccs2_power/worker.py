@@ -61,6 +61,10 @@ class Worker:
             except OSError as error:
                 self.problem = f'{self._name}: {error}'
                 pause = RETRY
+            except BaseException as error:
+                # A mistake of this program: nothing is served any more, and everybody shall know.
+                self.problem = f'{self._name}: ended by {error!r}'
+                raise
             self._pause(pause)
 
     def _pause(self, seconds: float) -> None:
