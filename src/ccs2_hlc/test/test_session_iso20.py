@@ -467,6 +467,7 @@ def test_services_are_renegotiated_on_the_same_connection():
     answer = bench.ask(session_stop(NEW_SERVICE))
     assert (answer.response_code, bench.last.action) == (C.OK, Action.SEND)
     assert bench.command.mode is Mode.OFF
+    assert bench.secc.session().control_mode is ControlMode.NONE
     bench.service = 2
     lead_to('CHARGING', bench, 'SERVICE_DISCOVERY')
     assert bench.session_id == first
@@ -487,12 +488,6 @@ def test_the_second_cable_check_is_a_new_one():
 
 
 # Pause and resume.
-
-def pause(**settings):
-    bench = bring_to('WELDING_DETECTION', automatic=False, **settings)
-    bench.ask(session_stop(PAUSE))
-    return bench
-
 
 def authorized(bench):
     bench.secc.authorize('', 60.0, bench.now)
