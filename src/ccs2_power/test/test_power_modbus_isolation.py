@@ -175,7 +175,7 @@ async def test_old_firmware_is_refused():
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({'device': '/dev/no_such_port'}, '/dev/no_such_port'),
+    ({'device': '/dev/no_such_port'}, '/dev/no_such_port cannot be opened: No such file'),
     ({'host': '127.0.0.1', 'port': '1'}, '127.0.0.1:1'),
     ({}, "'device' .serial port. or 'host'"),
     ({'device': '/dev/ttyS0', 'parity': 'X'}, 'parity'),

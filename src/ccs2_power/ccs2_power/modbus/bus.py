@@ -6,6 +6,8 @@ Drivers of one process that name the same line share it, as devices on one RS-48
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import termios
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -119,7 +121,7 @@ class Bus:
         async with self._turn:
             try:
                 if not self._client.connected and not await self._client.connect():
-                    raise ModbusError(f'{where} cannot be opened')
+                    raise ModbusError(f'{where} cannot be opened{self._why()}')
                 answer = await call()
             except (ModbusException, OSError, termios.error) as error:
                 raise ModbusError(f'{where}: {what}: {error}') from None
@@ -131,6 +133,16 @@ class Bus:
                 f'{where}: {what}: refused, exception {getattr(answer, "exception_code", "?")}')
         return answer
 
+    def _why(self) -> str:
+        """Say why the line cannot be opened: pymodbus only logs it."""
+        if self.endpoint.port:
+            return ''
+        try:
+            os.close(os.open(self.endpoint.place, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        except OSError as error:
+            return f': {error.strerror}'
+        return ', or not with these settings, or another process has it'
+
 
 def _client(endpoint: Endpoint) -> Any:
     try:
@@ -140,6 +152,8 @@ def _client(endpoint: Endpoint) -> Any:
     except ImportError as error:
         raise DriverError(
             f'Modbus needs the Python packages pymodbus and pyserial: {error}') from None
+    # What goes wrong is told once, as the driver's problem, not in each cycle on the console.
+    logging.getLogger('pymodbus.logging').setLevel(logging.CRITICAL)
     common: dict[str, Any] = {'timeout': RESPONSE_TIME, 'retries': 0, 'reconnect_delay': 0}
     if endpoint.port:
         return AsyncModbusTcpClient(endpoint.place, port=endpoint.port, **common)
