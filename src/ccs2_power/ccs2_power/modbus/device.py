@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+
 from ccs2_power.modbus.bus import Bus, Endpoint, ModbusError
 from ccs2_power.modbus.registers import DeviceMap, Image, Text, Write
 from ccs2_power.options import Options
@@ -42,3 +46,31 @@ class ModbusDevice:
     async def text(self, text: Text | None) -> str:
         """Return a text, `''` if the map has none."""
         return '' if text is None else text.value(await self.read(text.address, text.count))
+
+
+class ModbusDriver:
+    """What the drivers on Modbus share: a device, and a task that serves it."""
+
+    def __init__(self) -> None:
+        self._device: ModbusDevice | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._problem = ''
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the device or the line now."""
+        return 'not open' if self._device is None else self._problem
+
+    def _begin(self, device: ModbusDevice, serve: Coroutine[None, None, None]) -> None:
+        self._device, self._problem = device, ''
+        self._task = asyncio.get_running_loop().create_task(serve)
+
+    async def _end(self) -> ModbusDevice | None:
+        """End the task; return the device, for its last words and its release."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        device, self._device = self._device, None
+        return device

@@ -21,7 +21,7 @@ from ccs2_power.hal import (
     SelfTest,
 )
 from ccs2_power.modbus.bus import BUS_OPTIONS, ModbusError
-from ccs2_power.modbus.device import ModbusDevice
+from ccs2_power.modbus.device import ModbusDevice, ModbusDriver
 from ccs2_power.modbus.registers import (
     Condition,
     DeviceMap,
@@ -224,7 +224,7 @@ def _any(conditions: tuple[Condition, ...], image: Image) -> bool:
     return any(condition.holds(image) for condition in conditions)
 
 
-class ModbusIsolation:
+class ModbusIsolation(ModbusDriver):
     """Isolation monitor on Modbus; see :class:`ccs2_power.hal.IsolationDriver`.
 
     Options: ``map`` (name of a map of this package, or path of the site's own), those of the line
@@ -232,15 +232,8 @@ class ModbusIsolation:
     """
 
     def __init__(self) -> None:
-        self._device: ModbusDevice | None = None
+        super().__init__()
         self._core: IsolationCore | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._problem = ''
-
-    @property
-    def problem(self) -> str:
-        """What is wrong with the monitor or the line now."""
-        return 'not open' if self._device is None else self._problem
 
     async def open(self, parameters: Mapping[str, str]) -> None:
         """Find the monitor, set it up and stop it."""
@@ -255,18 +248,12 @@ class ModbusIsolation:
         except (ModbusError, DriverError) as error:
             device.release()
             raise DriverError(str(error)) from None
-        self._device, self._core, self._problem = device, core, ''
-        self._task = asyncio.get_running_loop().create_task(
-            self._run(device, core, isolation_map))
+        self._core = core
+        self._begin(device, self._run(device, core, isolation_map))
 
     async def close(self) -> None:
         """Stop the monitor and give the line back."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        device, self._device = self._device, None
+        device = await self._end()
         core, self._core = self._core, None
         if device is None or core is None:
             return

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccs2_power.hal import DriverError, Measurement, MeterReading
 from ccs2_power.modbus.bus import BUS_OPTIONS, ModbusError
-from ccs2_power.modbus.device import ModbusDevice
+from ccs2_power.modbus.device import ModbusDevice, ModbusDriver
 from ccs2_power.modbus.registers import DeviceMap, Field, Image, Table, load_map
 from ccs2_power.options import Options
 
@@ -96,7 +95,7 @@ class MeterMap:
             self.signed.encoding if signed and self.signed is not None else '')
 
 
-class ModbusMeter:
+class ModbusMeter(ModbusDriver):
     """Energy meter on Modbus; see :class:`ccs2_power.hal.MeterDriver`.
 
     Options: ``map`` (name of a map of this package, or path of the site's own), those of the line
@@ -104,16 +103,9 @@ class ModbusMeter:
     """
 
     def __init__(self) -> None:
-        self._device: ModbusDevice | None = None
-        self._task: asyncio.Task[None] | None = None
+        super().__init__()
         self._reading = MeterReading(None)
         self._signed = b''
-        self._problem = ''
-
-    @property
-    def problem(self) -> str:
-        """What is wrong with the meter or the line now."""
-        return 'not open' if self._device is None else self._problem
 
     async def open(self, parameters: Mapping[str, str]) -> None:
         """Find the meter and read it once."""
@@ -127,18 +119,11 @@ class ModbusMeter:
         except ModbusError as error:
             device.release()
             raise DriverError(str(error)) from None
-        self._device, self._problem = device, ''
-        self._task = asyncio.get_running_loop().create_task(
-            self._run(device, meter_map, serial_number))
+        self._begin(device, self._run(device, meter_map, serial_number))
 
     async def close(self) -> None:
         """Give the line back."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        device, self._device = self._device, None
+        device = await self._end()
         if device is not None:
             device.release()
 
