@@ -11,7 +11,6 @@ from ccs2_hlc.session.contract import Trust
 from ccs2_hlc.session.station import ContractPayment, PilotState
 from ccs2_hlc.session.transport import LinkState, Security
 from ccs2_sim.car.visit import PROTOCOLS
-from ccs2_sim.evcc.iso2 import Iso2Evcc
 from ccs2_sim.evcc.negotiation import Negotiation
 from ccs2_sim.evcc.vehicle import CarSettings, VehicleState
 
@@ -52,10 +51,12 @@ class Pair:
     number, by the car's step; None: it is lost. `alter` changes a request on its way.
     """
 
+    OFFER = ISO2
+
     def __init__(self, bench=None, resumed=None, provider=None, **settings):
         self.bench = bench or PairBench()
         self.settings = CarSettings(**settings)
-        self.engine = Iso2Evcc(self.settings, resumed)
+        self.engine = self.OFFER.engine(self.settings, resumed)
         self.provider = provider
         self.vehicle = PARKED
         self.gain = 0.0
@@ -68,13 +69,13 @@ class Pair:
 
     def negotiate(self):
         self.bench.open()
-        negotiation = Negotiation(self.settings, [ISO2])
+        negotiation = Negotiation(self.settings, [self.OFFER])
         engine, self.engine = self.engine, negotiation
         self._run(10)
         self.engine = engine
         self.requests.clear()
         self.responses.clear()
-        assert negotiation.chosen is ISO2
+        assert negotiation.chosen is self.OFFER
 
     def run(self, until=None, turns=3000):
         if self.bench.connection.state is not LinkState.OPEN:
@@ -110,7 +111,8 @@ class Pair:
         bench.act()
         bench.report()
         before = len(bench.sent)
-        bench.deliver(exi.encode(message, validate=self.alter is None))
+        bench.deliver(
+            exi.encode(message, validate=self.alter is None), engine.payload_type(message))
         # As on the road: what the car does at its inlet follows upon what it says.
         self.move()
         sent = bench.sent[before:]
@@ -169,11 +171,11 @@ class Pair:
         """Return the steps' requests in order, repetitions left out."""
         names = []
         for request in self.requests:
-            name = type(request.body).__name__.removesuffix('Req')
+            name = type(getattr(request, 'body', request)).__name__.removesuffix('Req')
             if not names or names[-1] != name:
                 names.append(name)
         return names
 
     def bodies(self, kind):
-        return [message.body for message in self.requests + self.responses
-                if isinstance(message.body, kind)]
+        bodies = [getattr(message, 'body', message) for message in self.requests + self.responses]
+        return [body for body in bodies if isinstance(body, kind)]

@@ -12,12 +12,15 @@ from ccs2_sim.car.tls import TlsSettings
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.evcc.din import DinEvcc
 from ccs2_sim.evcc.iso2 import Iso2Evcc
+from ccs2_sim.evcc.iso20 import Iso20Evcc
+from ccs2_sim.evcc.iso20_modes import NAMESPACE
 from ccs2_sim.evcc.negotiation import Offer
 from ccs2_sim.evcc.outcome import Outcome
 from ccs2_sim.evcc.vehicle import CarSettings
 
 #: Every protocol the car speaks, by the name it is asked for, the newest first.
 PROTOCOLS: Mapping[str, Offer] = {
+    'iso20': Offer('iso20', NAMESPACE, 1, 0, Iso20Evcc, frozenset({Security.TLS_1_3_MUTUAL})),
     'iso2': Offer('iso2', 'urn:iso:15118:2:2013:MsgDef', 2, 0, Iso2Evcc,
                   frozenset({Security.NONE, Security.TLS_1_2})),
     'din': Offer('din', 'urn:din:70121:2012:MsgDef', 2, 0, DinEvcc, frozenset({Security.NONE})),

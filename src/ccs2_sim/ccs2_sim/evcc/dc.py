@@ -42,6 +42,8 @@ class DcEvcc(Engine):
 
     #: The module with the protocol's messages. Those used here have the same fields in both.
     messages: ClassVar[Any]
+    #: Name of the charge loop's step.
+    charge_loop: ClassVar[str] = 'CurrentDemand'
 
     def __init__(self, settings: CarSettings, resumed: Any = None) -> None:
         super().__init__(settings, resumed)
@@ -199,13 +201,13 @@ class DcEvcc(Engine):
         """Return the step after one turn of the charge loop."""
         if not self.winding_down:
             self.ramping_since = None
-            return 'CurrentDemand'
+            return self.charge_loop
         if self.ramping_since is None:
             self.ramping_since = self.now
         reported = abs(self.reported[1]) if self.reported is not None else math.inf
         low = max(reported, abs(self.vehicle.current)) < OPENING_CURRENT
         late = self.now - self.ramping_since > RAMP_PATIENCE
-        return self.after_ramp if low or late else 'CurrentDemand'
+        return self.after_ramp if low or late else self.charge_loop
 
 
 def _check_cable(evcc: DcEvcc) -> Element | None:

@@ -15,13 +15,15 @@ MOST_ENTRIES = 23
 
 @dataclass(frozen=True)
 class Schedule:
-    """One tuple of a SAScheduleList."""
+    """One schedule that the station offers, a tuple of the messages."""
 
     number: int
     limits: tuple[tuple[int, float], ...]
     """(start in s after the message, highest power in W), in order."""
     agreed: float = 0.0
     """Time of the message on the engine's clock, s."""
+    end: int = 0
+    """s after the message, where the protocol says it (ISO 15118-20)."""
 
     def power(self, elapsed: float) -> float:
         """Return the highest power `elapsed` s after the message, W."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -63,6 +64,29 @@ class Acquisition(Enum):
     """By the contract that it has."""
 
 
+class Transfer(Enum):
+    """What the car wants by ISO 15118-20: which direction, and who leads the charge loop."""
+
+    SCHEDULED = 'scheduled'
+    """Charges; the car says how much now."""
+    DYNAMIC = 'dynamic'
+    """Charges; the station decides within the car's limits."""
+    BPT = 'bpt'
+    """Charges and gives energy back; the car says how much now."""
+    BPT_DYNAMIC = 'bpt-dynamic'
+    """Charges and gives energy back; the station decides within the car's limits."""
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether the car can give energy back."""
+        return self in (Transfer.BPT, Transfer.BPT_DYNAMIC)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the station leads."""
+        return self in (Transfer.DYNAMIC, Transfer.BPT_DYNAMIC)
+
+
 @dataclass(frozen=True)
 class CarSettings:
     """What kind of car it is, and what its driver wants."""
@@ -88,6 +112,18 @@ class CarSettings:
     """Charge loop messages after which the car wants another schedule, once; 0 = never."""
     pause_after: int = 0
     """Charge loop messages after which the car pauses the session, once; 0 = never."""
+    transfer: Transfer = Transfer.SCHEDULED
+    """ISO 15118-20 only."""
+    maximum_discharge_current: float = 100.0
+    """A, out of the car."""
+    maximum_discharge_power: float = 40e3
+    """W, out of the car."""
+    discharge_to: float = 1.0
+    """Ratio 0..1: a bidirectional car first gives energy down to this state of charge."""
+    vehicle_id: str = ''
+    """Identifier in ISO 15118-20, that of the vehicle certificate; '': the MAC address."""
+    unix_time: Callable[[], int] | None = None
+    """Returns s since 1970-01-01 UTC; None: the car has no clock."""
 
     def target_current(self, state: VehicleState) -> float:
         """Return the current the car asks for now, A."""

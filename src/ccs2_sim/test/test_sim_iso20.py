@@ -1,0 +1,271 @@
+"""The car's ISO 15118-20 engine against the station's session core, on a virtual clock."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from iso2_pair import BATTERY, Pair
+from iso20_bench import Iso20Bench
+
+from ccs2_hlc.exi.messages.iso20 import common, dc
+from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.schedules import Schedule, Step
+from ccs2_hlc.session.station import OperatorLimits, StopWish, Urgency
+from ccs2_sim.car.visit import PROTOCOLS
+from ccs2_sim.evcc.iso20 import Iso20Evcc
+from ccs2_sim.evcc.outcome import ErrorCode
+from ccs2_sim.evcc.vehicle import Transfer
+
+FIRST = ['SessionSetup', 'AuthorizationSetup', 'Authorization', 'ServiceDiscovery',
+         'ServiceDetail', 'ServiceSelection']
+PARAMETERS = ['DCChargeParameterDiscovery', 'ScheduleExchange']
+CHARGE = ['DCCableCheck', 'DCPreCharge', 'PowerDelivery', 'DCChargeLoop']
+LAST = ['PowerDelivery', 'DCWeldingDetection', 'SessionStop']
+BPT = (Transfer.BPT, Transfer.BPT_DYNAMIC)
+Code = common.ResponseCode
+
+
+class Bench(Iso20Bench):
+    """The station's bench, which a car of its own talks to."""
+
+    asked = ()
+
+
+class Pair20(Pair):
+    """One session by ISO 15118-20."""
+
+    OFFER = PROTOCOLS['iso20']
+
+    def __init__(self, bench=None, resumed=None, **wishes):
+        super().__init__(bench or Bench(), resumed, **wishes)
+        self.currents = []
+
+    def measure(self):
+        super().measure()
+        # The battery follows the current: 0.2 % for 100 A and a step.
+        state = self.vehicle
+        self.currents.append(state.current)
+        self.vehicle = replace(state, state_of_charge=min(1.0, max(
+            0.0, state.state_of_charge + state.current * 2e-5)))
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_whole_session_by_external_payment(transfer):
+    pair = Pair20(transfer=transfer, maximum_loops=20)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.names() == FIRST + PARAMETERS + CHARGE + LAST
+    # B, C, contactors, open in C, B: in this order and nothing else.
+    assert [(wish.load, wish.contactors) for wish in pair.wishes] == [
+        ('B', False), ('C', False), ('C', True), ('C', False), ('B', False)]
+    assert pair.bench.stage == 'FINISHED'
+    assert max(pair.currents) > 100
+    session = pair.bench.secc._engine.selection
+    assert (session.bidirectional, session.control.name == 'DYNAMIC') == (
+        transfer.bidirectional, transfer.dynamic)
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_state_of_charge_ends_the_session_without_current(transfer):
+    pair = Pair20(transfer=transfer)
+    assert pair.run().error is ErrorCode.NONE
+    assert 0.8 <= pair.vehicle.state_of_charge < 0.85
+    names = [type(message).__name__ for message in pair.requests]
+    last = len(names) - 1 - names[::-1].index('DCChargeLoopReq')
+    mode = pair.requests[last].cl_req_control_mode
+    wanted = mode.ev_maximum_charge_current if transfer.dynamic else mode.ev_target_current
+    assert float(wanted) == 0
+
+
+@pytest.mark.parametrize('transfer', BPT)
+def test_bidirectional_car_gives_energy_first_and_is_charged_then(transfer):
+    pair = Pair20(transfer=transfer, discharge_to=0.4, maximum_discharge_current=50.0)
+    assert pair.run().error is ErrorCode.NONE
+    flowing = [current for current in pair.currents if current]
+    turn = next(index for index, current in enumerate(flowing) if current > 0)
+    assert min(flowing) == pytest.approx(-50.0)
+    assert all(current < 0 for current in flowing[:turn])
+    assert all(current > 0 for current in flowing[turn:])
+    assert pair.vehicle.state_of_charge >= 0.8
+    # A tenth of the battery has come out before.
+    assert sum(flowing[:turn]) * 2e-5 == pytest.approx(-0.1, abs=0.01)
+
+
+@pytest.mark.parametrize('transfer', BPT)
+def test_what_the_car_gives_is_within_both_sides_limits(transfer):
+    pair = Pair20(transfer=transfer, discharge_to=0.4, maximum_discharge_current=500.0,
+                  maximum_discharge_power=19e3)
+    pair.run()
+    assert min(pair.currents) == pytest.approx(-19e3 / BATTERY, rel=0.02)
+    again = Pair20(transfer=transfer, discharge_to=0.4, maximum_discharge_current=500.0,
+                   maximum_discharge_power=500e3)
+    again.run()
+    assert min(again.currents) == pytest.approx(-30e3 / BATTERY, rel=0.02)
+
+
+def test_car_leaves_a_station_that_discharges_it_unasked():
+    pair = Pair20()
+    pair.overrides['DC_ChargeLoop'] = lambda response, count: replace(
+        response, evse_present_current=common.RationalNumber.of(-20 if count > 3 else 0))
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.POWER
+    assert 'out of the car' in outcome.text
+    assert not pair.vehicle.contactors
+
+
+@pytest.mark.parametrize('transfer', BPT)
+def test_station_that_cannot_discharge_is_left(transfer):
+    bench = Bench()
+    bench.power_overrides = {'maximum_discharge_current': None, 'maximum_discharge_power': None}
+    outcome = Pair20(bench, transfer=transfer).run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert '[2]' in outcome.text
+
+
+@pytest.mark.parametrize('name', Iso20Evcc.steps)
+def test_failed_response_ends_the_session_at_once(name):
+    pair = Pair20(renegotiate_after=5, maximum_loops=40)
+    pair.overrides[name] = lambda response, count: replace(response, response_code=Code.FAILED)
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.REFUSED
+    assert 'FAILED' in outcome.text
+    assert pair.engine.step == name
+    assert not pair.vehicle.contactors
+    assert pair.wishes[-1].load == 'B'
+
+
+@pytest.mark.parametrize('name', Iso20Evcc.steps)
+def test_silence_is_a_timeout_of_that_message(name):
+    pair = Pair20(renegotiate_after=5, maximum_loops=40)
+    pair.overrides[name] = lambda response, count: None
+    outcome = pair.run()
+    assert outcome.error is ErrorCode.TIMEOUT
+    assert Iso20Evcc.steps[name].expects.__name__ in outcome.text
+    assert not pair.vehicle.contactors
+
+
+def test_timeouts_of_single_messages():
+    timeouts = {
+        name: step.timeout for name, step in Iso20Evcc.steps.items() if step.timeout != 2.0}
+    assert timeouts == {'ServiceDetail': 5, 'DC_ChargeLoop': 0.5}
+
+
+def test_schedule_with_the_most_energy_is_taken_and_kept():
+    few = Schedule(1, (Step(0, 5e3), Step(7200, 50e3)))
+    many = Schedule(2, (Step(0, 20e3), Step(2, 10e3)))
+    pair = Pair20(Bench(schedules=(few, many)), maximum_loops=60)
+    assert pair.run().error is ErrorCode.NONE
+    profile = pair.bodies(common.PowerDeliveryReq)[0].ev_power_profile
+    assert profile.scheduled_evppt_control_mode.selected_schedule_tuple_id == 2
+    entries = profile.ev_power_profile_entries.ev_power_profile_entry
+    assert [float(entry.power) for entry in entries] == [20e3, 10e3]
+    assert entries[0].duration == 2
+    # The limit falls 2 s after it was agreed: cable check and pre-charge take longer.
+    assert max(pair.currents) * BATTERY == pytest.approx(10e3, rel=0.01)
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_station_can_stop(transfer):
+    pair = Pair20(transfer=transfer)
+    pair.run(until='DC_ChargeLoop')
+    assert pair.bench.secc.stop(StopWish(Urgency.NORMAL, 'closing time')) is None
+    assert pair.run().error is ErrorCode.STOPPED_BY_STATION
+    assert pair.names()[-3:] == LAST
+
+
+def test_station_can_renegotiate():
+    pair = Pair20(Bench(renegotiation=True), maximum_loops=60)
+    pair.run(until='DC_ChargeLoop')
+    pair.turn()
+    pair.bench.secc.set_limits(OperatorLimits(maximum_power=7e3))
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.renegotiations == 1
+    assert pair.names() == [
+        *FIRST, *PARAMETERS, *CHARGE, 'PowerDelivery', 'ScheduleExchange', 'PowerDelivery',
+        'DCChargeLoop', *LAST]
+    # The contactors have stayed closed in between.
+    assert [wish.contactors for wish in pair.wishes] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_car_can_renegotiate(transfer):
+    pair = Pair20(transfer=transfer, renegotiate_after=5, maximum_loops=30)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.renegotiations == 1
+    assert [body.charge_progress.name for body in pair.bodies(common.PowerDeliveryReq)] == [
+        'START', 'SCHEDULE_RENEGOTIATION', 'START', 'STOP']
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_car_pauses_and_resumes(transfer):
+    bench = Bench()
+    pair = Pair20(bench, transfer=transfer, pause_after=5)
+    outcome = pair.run()
+    assert (outcome.error, outcome.text) == (ErrorCode.NONE, 'paused')
+    assert pair.requests[-1].charging_session is common.ChargingSession.PAUSE
+    bench.advance(10)
+    again = Pair20(bench, pair.engine.paused, transfer=transfer, maximum_loops=10, pause_after=5)
+    assert again.run().error is ErrorCode.NONE
+    assert again.engine.joined
+    assert again.engine.session_id == pair.engine.session_id
+    # Authorization and services are kept.
+    assert again.names() == ['SessionSetup', *PARAMETERS, *CHARGE, *LAST]
+    assert again.requests[-1].charging_session is common.ChargingSession.TERMINATE
+
+
+def test_another_car_cannot_resume():
+    bench = Bench()
+    pair = Pair20(bench, pause_after=5)
+    pair.run()
+    bench.certificate = bytes(64)
+    again = Pair20(bench, pair.engine.paused, maximum_loops=5)
+    assert again.run().error is ErrorCode.NONE
+    assert not again.engine.joined
+    assert again.engine.session_id != pair.engine.session_id
+
+
+def test_car_says_who_it_is_and_when():
+    pair = Pair20(vehicle_id='WMIV1234567890ABCDEX', unix_time=lambda: 1_700_000_000,
+                  maximum_loops=2)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.requests[0].evcc_id == 'WMIV1234567890ABCDEX'
+    assert {request.header.time_stamp for request in pair.requests} == {1_700_000_000}
+    assert len({request.header.session_id for request in pair.requests[1:]}) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(plan=st.dictionaries(st.sampled_from(list(Iso20Evcc.steps)), st.tuples(
+    st.integers(1, 4), st.sampled_from(
+        ['silent', 'failed', 'warning', 'other', *common.EVSENotification])), max_size=3),
+       transfer=st.sampled_from(Transfer), loops=st.integers(1, 15))
+def test_whatever_the_station_does_the_car_ends_safe(plan, transfer, loops):
+    def override(at, what):
+        def change(response, count):
+            if count < at:
+                return response
+            if what == 'silent':
+                return None
+            if what == 'other':
+                return dc.DCCableCheckRes(
+                    header=response.header, response_code=Code.OK,
+                    evse_processing=common.Processing.FINISHED)
+            if isinstance(what, str):
+                code = Code.FAILED if what == 'failed' else Code.WARNING_CERTIFICATE_EXPIRED
+                return replace(response, response_code=code)
+            if hasattr(response, 'evse_status'):
+                return replace(response, evse_status=common.EVSEStatus(
+                    notification_max_delay=0, evse_notification=what))
+            return response
+        return change
+
+    pair = Pair20(transfer=transfer, discharge_to=0.45, maximum_loops=loops)
+    pair.overrides = {name: override(*entry) for name, entry in plan.items()}
+    assert pair.run() is not None
+    assert (pair.engine.wish.load, pair.engine.wish.contactors) == ('B', False)
+    pair.bench.advance(5)
+    assert pair.bench.command.mode is Mode.OFF
