@@ -66,8 +66,6 @@ class PowerState(IntEnum):
 #: What the supply does while it follows a mode.
 FOLLOWING = {Mode.CABLE_CHECK: PowerState.CABLE_CHECK, Mode.PRE_CHARGE: PowerState.PRE_CHARGE,
              Mode.CHARGE: PowerState.CHARGING}
-#: A beat that comes later than this means that the controller itself stood still, in s.
-LONGEST_BEAT = 0.3
 #: The pre-charge has reached its target within this, in V (IEC 61851-23:2023 CC.5.2).
 PRE_CHARGE_REACHED = 20.0
 #: In the pre-charge more than this is too much, in A, for so long, in s.
@@ -76,7 +74,6 @@ PRE_CHARGE_CURRENT, PRE_CHARGE_CURRENT_TIME = CHECK_CURRENT + 0.5, 0.5
 NEAR_ZERO = 1.0
 #: With the set-point at zero the current has to come down within this, in s.
 RAMP_PATIENCE = 1.0
-VOLTMETER_AGE = 0.25
 THERMOMETER_AGE = 3.0
 
 
@@ -178,7 +175,7 @@ class PowerController:
         safety = self._fresh_safety(now)
         self.faults.in_use = mode in ENERGISING or self._mode in ENERGISING or self.supply.on
         beat = 0.0 if self._last_step is None else now - self._last_step
-        elapsed = min(beat, LONGEST_BEAT)
+        elapsed = min(beat, self.settings.stall_time)
         self._measure(inputs, now)
         self._judge_peers(command, safety, beat, now)
         self._judge_devices(inputs, now)
@@ -214,12 +211,12 @@ class PowerController:
     # Measurements and faults.
 
     def _measure(self, inputs: PowerInputs, now: float) -> None:
-        age = self.settings.supply_timeout
+        age, voltmeter_age = self.settings.supply_timeout, self.settings.voltmeter_timeout
         supply = inputs.supply
         self.voltage = fresh(supply.voltage, now, age)
         self.current = fresh(supply.current, now, age)
         self.temperature = fresh(supply.temperature, now, THERMOMETER_AGE)
-        self.connector_voltage = fresh(inputs.voltmeter.voltage, now, VOLTMETER_AGE)
+        self.connector_voltage = fresh(inputs.voltmeter.voltage, now, voltmeter_age)
         factor = 1.0
         if self.temperature is not None:
             settings = self.settings
@@ -260,7 +257,7 @@ class PowerController:
             Code.LEASE_EXPIRED, lapsed, now, 'charge_command was not renewed in time', 'lease')
         self._lease_was_fresh = command is not None
         self.faults.set(
-            Code.LEASE_EXPIRED, beat > LONGEST_BEAT and self.faults.in_use, now,
+            Code.LEASE_EXPIRED, beat > self.settings.stall_time and self.faults.in_use, now,
             f'controller stood still for {beat:.2f} s', 'controller')
         self.faults.set(
             Code.SAFETY_SILENT, safety is None, now, 'safety/status is stale', 'safety')

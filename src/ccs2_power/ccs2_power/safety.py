@@ -26,7 +26,7 @@ from ccs2_power.hal import (
     PilotReading,
     VoltmeterReading,
 )
-from ccs2_power.pilot import CONNECTED, READY, PilotMonitor, PilotState
+from ccs2_power.pilot import CONNECTED, READY, PilotMonitor, PilotState, PilotTiming
 from ccs2_power.settings import SafetySettings
 from ccs2_power.timing import Persistence, fresh, fresh_contact, is_fresh
 from ccs2_power.voltage import TOUCH_SAFE, over_voltage_threshold
@@ -49,10 +49,8 @@ class SafetyState(IntEnum):
 GRACE = {Shutdown.NORMAL: 2.5, Shutdown.ERROR: 1.5, Shutdown.EMERGENCY: 0.0}
 #: The current has come down, in A.
 NEAR_ZERO = 1.0
-#: A beat that comes later than this means that the supervisor itself stood still, in s.
-LONGEST_BEAT = 0.3
-#: Age of emergency stop, voltmeter and lock at which they are not measured, in s.
-INPUT_AGE = {'emergency_stop': 0.15, 'voltmeter': 0.25, 'lock': 0.5}
+#: Age of the lock's position at which it is not measured, in s.
+LOCK_AGE = 0.5
 #: So long closed contactors may wait for a verdict that `hlc` knows already, in s.
 VERDICT_TIME = 0.25
 #: How long state F is shown when an emergency comes without a session to tell, in s.
@@ -198,10 +196,10 @@ class SafetySupervisor:
         self.settings = settings
         self.faults = FaultBook()
         self.lease = Lease()
-        self.pilot = PilotMonitor()
+        self.pilot = PilotMonitor(PilotTiming(age=settings.pilot_timeout))
         self.contactors = Contactors(ContactorTiming(
             close=settings.contactor_close_time, open=settings.contactor_open_time,
-            pre_charge=settings.pre_charge_relay_time))
+            pre_charge=settings.pre_charge_relay_time, age=settings.contact_timeout))
         self.duty = DUTY_STEADY_HIGH
         #: Locked until the first step has seen that there is no voltage.
         self.lock_command = True
@@ -326,14 +324,14 @@ class SafetySupervisor:
 
     def _measure(self, inputs: SafetyInputs, now: float) -> None:
         pressed = fresh_contact(
-            inputs.emergency_stop.pressed, now, INPUT_AGE['emergency_stop'])
+            inputs.emergency_stop.pressed, now, self.settings.contact_timeout)
         self.faults.set(
             Code.DRIVER, pressed is None, now, 'emergency stop is not measured',
             'emergency stop input')
         self.faults.set(
             Code.EMERGENCY_STOP, pressed is True, now, 'emergency stop is pressed', 'input')
         self.emergency_stop = pressed is not False or Code.EMERGENCY_STOP in self.faults
-        self.voltage = fresh(inputs.voltmeter.voltage, now, INPUT_AGE['voltmeter'])
+        self.voltage = fresh(inputs.voltmeter.voltage, now, self.settings.voltmeter_timeout)
         self.faults.set(
             Code.DRIVER, self.voltage is None, now, 'voltage at the connector is not measured',
             'connector voltage')
@@ -349,7 +347,7 @@ class SafetySupervisor:
         self._lease_was_fresh = command is not None
         gap = 0.0 if self._last_step is None else now - self._last_step
         self.faults.set(
-            Code.LEASE_EXPIRED, gap > LONGEST_BEAT and self.faults.in_use, now,
+            Code.LEASE_EXPIRED, gap > self.settings.stall_time and self.faults.in_use, now,
             f'supervisor stood still for {gap:.2f} s', 'supervisor')
         self.faults.set(
             Code.POWER_SILENT, self._fresh_power(now) is None, now, 'power/status is stale',
@@ -417,7 +415,7 @@ class SafetySupervisor:
             # The vehicle locks its inlet before it goes to C (ISO 17409), and unlocks after it.
             self.locked = self.pilot.state in READY
             return
-        feedback = fresh_contact(reading.locked, now, INPUT_AGE['lock'])
+        feedback = fresh_contact(reading.locked, now, LOCK_AGE)
         self.locked = feedback is True
         self.faults.set(
             Code.CONNECTOR_LOCK,

@@ -25,6 +25,11 @@ DISCOVERY = {
     'FASTRTPS_DEFAULT_PROFILES_FILE': str(
         Path(__file__).parents[3] / 'launch' / 'config' / 'dds_loopback.xml'),
 }
+# As launch/config/simulation: a machine that runs tests pauses a process now and then.
+PATIENT = {
+    'power': {'safety_timeout': 0.5, 'voltmeter_timeout': 0.5, 'stall_time': 0.6},
+    'safety': {'power_timeout': 0.5, 'pilot_timeout': 0.5, 'contact_timeout': 0.5,
+               'voltmeter_timeout': 0.5, 'stall_time': 0.6}}
 PARAMETERS = {
     'power': {
         'rated_voltage': 920.0, 'maximum_current': 200.0, 'maximum_power': 60000.0,
@@ -134,7 +139,7 @@ class Graph:
         self.vehicle.set()
 
     def start_node(self, name):
-        arguments = [part for key, value in self.parameters[name].items()
+        arguments = [part for key, value in (PATIENT[name] | self.parameters[name]).items()
                      for part in ('-p', f'{key}:={value}')]
         self.processes[name] = Process(
             ['-m', f'ccs2_power.{name}_node', '--ros-args', *arguments], self.environment)

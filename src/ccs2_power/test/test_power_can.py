@@ -251,13 +251,14 @@ async def until(condition, seconds=5.0):
 
 
 def buses():
-    yield 'virtual', 'test_power_can'
-    yield 'udp_loopback', f'test_power_can_{os.getpid()}'
+    # Each with an id of its own: a channel's name differs from process to process.
+    yield pytest.param('virtual', 'test_power_can', id='virtual')
+    yield pytest.param('udp_loopback', f'test_power_can_{os.getpid()}', id='udp_loopback')
     try:
         can.Bus(interface='udp_multicast', channel='239.74.163.2', port=43115).shutdown()
     except (OSError, can.CanError):
         return
-    yield 'udp_multicast', '239.74.163.2'
+    yield pytest.param('udp_multicast', '239.74.163.2', id='udp_multicast')
 
 
 @pytest.mark.parametrize(('interface', 'channel'), list(buses()))
