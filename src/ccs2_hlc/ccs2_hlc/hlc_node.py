@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -326,7 +325,7 @@ def _lasting(session: Session) -> Session:
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(HlcNode))
+    run(HlcNode)
 
 
 if __name__ == '__main__':
