@@ -1,12 +1,13 @@
 """Run the independent car once and measure it; runs in the peer's own environment.
 
-    peer_car.py INTERFACE LOOPS VOLTAGE OUTPUT
+    peer_car.py INTERFACE PLAN LOOPS VOLTAGE PKI OUTPUT
 
 The car is the EV of the package `iso15118`, only made to report and to end: its timing points are
-the write of a request and the read that completes a response. It waits in the pre-charge until the
-station has reached VOLTAGE, as cars do; with 0 it does not wait (the package's own station has no
-voltage to wait for). Exit status 0 means that a whole session completed and no response said
-FAILED.
+the write of a request and the read that completes a response. PLAN (JSON) is one of `peer_plans`,
+PKI the folder of its certificates. It waits in the pre-charge until the station has reached
+VOLTAGE, as cars do; with 0 it does not wait (the package's own station has no voltage to wait for).
+OUTPUT gets the response times, what the session used, and why it failed. Exit status 0 means that
+a whole session completed, as planned, and no response said FAILED.
 """
 
 import asyncio
@@ -16,20 +17,26 @@ import sys
 import time
 from pathlib import Path
 
-INTERFACE, LOOPS, VOLTAGE, OUTPUT = sys.argv[1:]
+INTERFACE, PLAN, LOOPS, VOLTAGE, PKI, OUTPUT = sys.argv[1:]
+plan = json.loads(PLAN)
 os.environ.update(NETWORK_INTERFACE=INTERFACE, LOG_LEVEL='ERROR', MESSAGE_LOG_JSON='False',
-                  MESSAGE_LOG_EXI='False')
+                  MESSAGE_LOG_EXI='False', PKI_PATH=f'{PKI}/',
+                  ENABLE_TLS_1_3=str(plan['tls'] == 'TLSv1.3'))
 
 from iso15118.evcc import comm_session_handler as handler
 from iso15118.evcc.controller.simulator import SimEVController
 from iso15118.evcc.evcc_config import EVCCConfig
 from iso15118.evcc.evcc_settings import Config
+from iso15118.evcc.states import iso15118_2_states, iso15118_20_states
 from iso15118.shared.exi_codec import EXI
 from iso15118.shared.exificient_exi_codec import ExificientEXICodec
+from iso15118.shared.messages.enums import AuthEnum
 from iso15118.shared.messages.iso15118_20.common_types import RationalNumber
 
 #: V between the station's voltage and the battery's at which a car closes its contactors.
 CLOSE_ENOUGH = 20
+#: The responses of the charge loop.
+LOOP = ('CurrentDemandRes', 'DC_ChargeLoopRes')
 
 
 class Record:
@@ -42,6 +49,7 @@ class Record:
         self.written = self.read = 0.0
         self.ended = asyncio.Event()
         self.session = None
+        self.tls = ''
 
     def response(self, name, code):
         self.latencies.setdefault(name, []).append(self.read - self.written)
@@ -81,10 +89,49 @@ class Car(SimEVController):
     async def get_present_voltage(self):
         return RationalNumber(exponent=0, value=int(VOLTAGE) or 500)
 
+    get_target_voltage = get_present_voltage
+
+    async def get_scheduled_dc_charge_loop_params(self):
+        wanted = await super().get_scheduled_dc_charge_loop_params()
+        if int(VOLTAGE):
+            wanted.ev_target_voltage = await self.get_present_voltage()
+            wanted.ev_target_current = RationalNumber(exponent=0, value=10)
+        return wanted
+
+    async def select_energy_service_v20(self, services):
+        selected = await super().select_energy_service_v20(services)
+        for offered in selected_sets(services[0]):
+            selected.parameter_set = offered
+        return selected
+
     async def is_precharged(self, present):
         if not int(VOLTAGE):
             return await super().is_precharged(present)
         return abs(float(present.get_decimal_value()) - int(VOLTAGE)) < CLOSE_ENOUGH
+
+
+def selected_sets(service):
+    """Return the parameter sets with the control mode that is planned (1 scheduled, 2 dynamic)."""
+    wanted = 2 if plan['dynamic'] else 1
+    return [offered for offered in service.parameter_sets
+            if any(item.name == 'ControlMode' and item.int_value == wanted
+                   for item in offered.parameters)][:1]
+
+
+def pay_externally():
+    """Let the car choose EIM where the station offers contracts, too, which it prefers."""
+    def select(self, offered):
+        self.comm_session.selected_auth_option = AuthEnum.EIM_V2
+
+    iso15118_2_states.ServiceDiscovery.select_auth_mode = select
+    setup = iso15118_20_states.AuthorizationSetup.process_message
+
+    async def process_message(self, message, message_exi=None):
+        if AuthEnum.EIM in getattr(message, 'auth_services', ()):
+            message.auth_services = [AuthEnum.EIM]
+        await setup(self, message, message_exi)
+
+    iso15118_20_states.AuthorizationSetup.process_message = process_message
 
 
 def watch(record):
@@ -92,12 +139,18 @@ def watch(record):
     class Session(handler.EVCCCommunicationSession):
         def __init__(self, transport, *args, **kwargs):
             reader, writer = transport
+            if (tls := writer.get_extra_info('ssl_object')) is not None:
+                record.tls = tls.version()
             super().__init__((Reader(reader, record), writer), *args, **kwargs)
             record.session = self
 
         async def send(self, message):
             record.written = time.perf_counter()
             await super().send(message)
+
+        async def stop(self, reason):
+            # The package waits for 5 s before it closes the connection.
+            self.writer.close()
 
     handler.EVCCCommunicationSession = Session
     decode = EXI.from_exi
@@ -121,6 +174,11 @@ def watch(record):
             self.begun = True
             await super().restart_sdp(new_sdp_cycle)
 
+        async def start_comm_session(self, host, port, is_tls):
+            await super().start_comm_session(host, port, is_tls)
+            if record.session is None:
+                record.ended.set()
+
     return Handler
 
 
@@ -128,12 +186,14 @@ async def charge(record):
     """Run one session; return why it failed, or ''."""
     Config().load_envs()
     config = EVCCConfig(
-        supportedProtocols=['DIN_SPEC_70121'], supportedEnergyServices=['DC'],
-        energyTransferMode='DC_extended', isCertInstallNeeded=False, useTls=False,
-        enforceTls=False, sdpRetryCycles=1,
+        supportedProtocols=[plan['protocol']], supportedEnergyServices=[plan['service']],
+        energyTransferMode='DC_extended', isCertInstallNeeded=False, useTls=bool(plan['tls']),
+        enforceTls=bool(plan['tls']), sdpRetryCycles=1,
         # Its cycle counts the start of the charge, too.
         chargeLoopCycle=int(LOOPS) + 1)
     config.load_raw_values()
+    if not plan['contract']:
+        pay_externally()
     codec = ExificientEXICodec()
     car = watch(record)(config, INTERFACE, codec, Car(config))
     running = asyncio.create_task(car.start_session_handler())
@@ -141,19 +201,39 @@ async def charge(record):
     await asyncio.wait({running, ended}, timeout=150, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()
     codec.gateway.shutdown()
-    loops = len(record.latencies.get('CurrentDemandRes', ()))
     if record.failed:
         return ', '.join(record.failed)
+    loops = sum(len(record.latencies.get(name, ())) for name in LOOP)
     if record.last != 'SessionStopRes' or loops < int(LOOPS):
         why = getattr(getattr(record.session, 'stop_reason', None), 'reason', 'no reason given')
         return f'ended after {record.last or "nothing"} with {loops} charge loops: {why}'
     return ''
 
 
+def used(record):
+    """Return protocol, TLS version, authorization and control mode of the session."""
+    session = record.session
+    authorization = getattr(session, 'authorization_req_message', None)
+    selected = getattr(authorization, 'selected_auth_service', None)
+    return {
+        'protocol': session.protocol.name if session is not None else '',
+        'tls': record.tls,
+        'contract': 'PaymentDetailsRes' in record.latencies or selected is AuthEnum.PNC,
+        'service': getattr(getattr(getattr(session, 'selected_energy_service', None), 'service',
+                                   None), 'name', plan['service']),
+        'dynamic': getattr(getattr(session, 'control_mode', None), 'name', '') == 'DYNAMIC',
+    }
+
+
 if __name__ == '__main__':
     noted = Record()
     why = asyncio.run(charge(noted))
-    Path(OUTPUT).write_text(json.dumps(noted.latencies))
-    print(f'peer: {why or "completed"}', flush=True)
+    found = used(noted)
+    if not why:
+        why = ', '.join(f'{key} is {value!r}, not {plan[key]!r}'
+                        for key, value in found.items() if value != plan[key])
+    Path(OUTPUT).write_text(json.dumps(
+        {'latencies': noted.latencies, 'used': found, 'problem': why}))
+    print(f'peer: {plan["title"]}: {why or "completed"}', flush=True)
     # The package leaves threads of its Java gateway behind.
     os._exit(1 if why else 0)

@@ -2,8 +2,8 @@
 
 The simulated station runs as in the demo, each node in its own process. The car runs here, and
 takes the time from handing a request to the kernel to having read the complete response. As root,
-an independent car is measured, too (docs/interoperability.md): at this station, and beside it at
-the station that it comes with.
+an independent car is measured, too (docs/interoperability.md), in every protocol: at this station,
+and beside it at the station that it comes with.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ccs2_sim.car.visit import Result, Visit
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings
 from peer_environment import PeerError
+from peer_plans import PLANS
 from station.connector import Connector
 from station.parameters import changed, direct_link
 from station.processes import StationError, StationProcesses
@@ -32,6 +33,9 @@ from station.processes import StationError, StationProcesses
 #: s from one CurrentDemandReq to the next: as real cars do.
 LOOP_PERIOD = 0.025
 ROW = '{:<36}{:>7}{:>9}{:>9}{:>11}'
+#: The responses of the charge loop.
+LOOP = ('CurrentDemandRes', 'DC_ChargeLoopRes')
+PEER_ROW = '{:<41}{:<19}{:>7}{:>9}{:>9}{:>11}'
 
 
 def table(title: str, latencies: Mapping[str, Sequence[float]]) -> str:
@@ -43,6 +47,14 @@ def table(title: str, latencies: Mapping[str, Sequence[float]]) -> str:
             name, len(ordered), f'{quantile(ordered, 0.5):.1f}', f'{quantile(ordered, 0.99):.1f}',
             f'{ordered[-1]:.1f}'))
     return '\n'.join(lines)
+
+
+def peer_row(name: str, station: str, latencies: Mapping[str, Sequence[float]]) -> str:
+    """Return the row of one session: the response times of its charge loop, given in s, in ms."""
+    ordered = sorted(1000 * value for key in LOOP for value in latencies.get(key, ()))
+    return PEER_ROW.format(
+        name, station, len(ordered), f'{quantile(ordered, 0.5):.1f}',
+        f'{quantile(ordered, 0.99):.1f}', f'{ordered[-1]:.1f}')
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -78,11 +90,26 @@ def measure(folder: Path, loops: int) -> None:
             processes.stop()
 
 
+def measure_peer(plans: Sequence[str], loops: int) -> None:
+    """Let the independent car charge at both stations; raise :class:`PeerError` if it fails."""
+    print(f"\n{peer.NAME}: the independent car's charge loop")
+    print(PEER_ROW.format('session', 'at', 'count', 'p50', 'p99', 'max  [ms]'))
+    outcomes = {station: peer.measure(station, plans, loops)
+                for station in (peer.HERE, peer.THERE)}
+    for plan in plans:
+        for station, of_plan in outcomes.items():
+            if problem := of_plan[plan].problem:
+                raise PeerError(f'{PLANS[plan].title} at {station}: {problem}')
+            print(peer_row(PLANS[plan].title, station, of_plan[plan].latencies))
+
+
 def main() -> int:
     """Run the benchmark; return 1 if a session failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--loops', type=int, default=1000, help='charge loops of our own car')
     parser.add_argument('--peer-loops', type=int, default=300, help="charge loops of the peer's")
+    parser.add_argument('--peer-plans', nargs='+', choices=PLANS, default=list(PLANS),
+                        metavar='PLAN', help=f"sessions of the peer's: {', '.join(PLANS)}")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix='ccs2-'))
     try:
@@ -90,8 +117,7 @@ def main() -> int:
         if why := peer.missing():
             print(f'\nno independent car: {why}')
         else:
-            for station, latencies in peer.measure(options.peer_loops).items():
-                print('\n' + table(f'{peer.NAME} at {station}', latencies))
+            measure_peer(options.peer_plans, options.peer_loops)
     except (StationError, PeerError) as error:
         print(f'failed: {error}', file=sys.stderr)
         return 1

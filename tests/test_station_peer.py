@@ -1,0 +1,30 @@
+"""A car that others wrote charges at the running station, as docs/interoperability.md tells."""
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not set up')
+
+import peer
+from peer_plans import PLANS
+
+pytestmark = pytest.mark.xdist_group('station')
+
+#: Charge loops of each session.
+LOOPS = 300
+LOOP = ('CurrentDemandRes', 'DC_ChargeLoopRes')
+
+
+@pytest.fixture(scope='module')
+def outcomes():
+    """Return the outcome of every plan, from one run of the station."""
+    if why := peer.missing():
+        pytest.skip(f'no independent car: {why}')
+    return peer.measure(peer.HERE, list(PLANS), LOOPS)
+
+
+@pytest.mark.parametrize('plan', PLANS)
+def test_the_independent_car_completes_its_session(outcomes, plan):
+    outcome = outcomes[plan]
+    assert not outcome.problem, outcome.problem
+    assert outcome.energy > 1000.0, 'the battery took no energy'
+    assert sum(len(outcome.latencies.get(name, ())) for name in LOOP) >= LOOPS
