@@ -22,7 +22,7 @@ from ccs2_power.timing import fresh
 #: isolation and meter are published so often, in s.
 READINGS_PERIOD = 0.25
 #: Longest signed data set that the message `Meter` holds.
-SIGNED_READING = 1024
+SIGNED_READING = 4096
 
 DEVICES = {
     'supply': Device(hal.SupplyDriver, True, 'DC supply'),
