@@ -8,7 +8,8 @@ PYTHON_SOURCES := tools benchmarks fuzz $(wildcard src/*/ccs2_*)
 # The demo: make demo PROTOCOL=din SOC=0.2 TARGET=0.8
 DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(if $(SOC),--soc $(SOC)) \
   $(if $(TARGET),--target $(TARGET)) $(if $(SPEED),--speed $(SPEED)) $(if $(LINK),--link $(LINK)) \
-  $(if $(POWER),--power $(POWER)) $(if $(MODULES),--modules $(MODULES))
+  $(if $(POWER),--power $(POWER)) $(if $(MODULES),--modules $(MODULES)) \
+  $(if $(MODE),--mode $(MODE))
 # More options for pytest: make test PYTEST='-k slac -x'
 PYTEST ?=
 
@@ -17,6 +18,7 @@ PYTEST ?=
 help:
 	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
 	@echo '             POWER=can: DC modules on an emulated CAN bus, MODULES= their protocol'
+	@echo '             PROTOCOL=iso20 MODE=scheduled, dynamic, bpt (both directions) or bpt-dynamic'
 	@echo 'make test    lint, then every test; options for pytest: PYTEST='
 	@echo 'make bench   figures: EXI codec, answer times on the wire'
 	@echo 'make lint    ruff, mypy, XML files'

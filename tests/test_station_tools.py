@@ -68,6 +68,8 @@ def test_the_view_says_what_is_not_known():
 
 @pytest.mark.parametrize('words', [
     ['--protocol', 'chademo'], ['--auth', 'cash'], ['--power', 'nuclear'], ['--modules', 'infy'],
+    ['--mode', 'turbo', '--protocol', 'iso20'], ['--mode', 'bpt'],
+    ['--mode', 'bpt', '--protocol', 'iso20', '--power', 'can', '--modules', 'infy'],
     ['--modules', 'tesla', '--power', 'can'], ['--soc', '1.5'], ['--soc', 'full']])
 def test_an_option_that_makes_no_sense_is_named(words, capsys):
     with pytest.raises(SystemExit) as error:
@@ -90,6 +92,28 @@ def test_plug_and_charge_is_of_iso_15118(capsys):
     with pytest.raises(SystemExit):
         demo.options(['--protocol', 'din', '--auth', 'pnc'])
     assert 'no Plug & Charge' in capsys.readouterr().err
+
+
+def test_iso_15118_20_has_modes_and_no_plug_and_charge_here(capsys):
+    chosen = demo.options(['--protocol', 'iso20', '--mode', 'bpt-dynamic'])
+    assert demo.bidirectional(chosen)
+    assert not demo.bidirectional(demo.options(['--protocol', 'iso20', '--mode', 'dynamic']))
+    assert demo.bidirectional(demo.options(
+        ['--protocol', 'iso20', '--mode', 'bpt', '--power', 'can', '--modules', 'infy_beg']))
+    with pytest.raises(SystemExit):
+        demo.options(['--protocol', 'iso20', '--auth', 'pnc'])
+    assert 'no Plug & Charge' in capsys.readouterr().err
+
+
+def test_both_directions_need_a_station_with_both(tmp_path):
+    config = changed(tmp_path / 'both', laboratory.in_mode('bpt', 0.25))
+    assert 'discharge_to: 0.25' in (config / 'car.yaml').read_text()
+    assert 'supply.maximum_discharge_power: 40000.0' in (config / 'plant.yaml').read_text()
+    assert 'maximum_discharge_current: 100.0' in (config / 'power.yaml').read_text()
+    config = changed(tmp_path / 'one', laboratory.in_mode('dynamic', 0.25))
+    assert 'mode: dynamic' in (config / 'car.yaml').read_text()
+    for name in ('car', 'plant', 'power'):
+        assert 'discharge' not in (config / f'{name}.yaml').read_text()
 
 
 def test_certificates_of_the_demo_are_made_anew_and_fit(tmp_path):

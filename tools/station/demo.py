@@ -16,6 +16,7 @@ from rich.live import Live
 
 from ccs2_interfaces.action import Charge
 from ccs2_sim.can_modules.dialects import DIALECTS
+from ccs2_sim.evcc.vehicle import Transfer
 from station import laboratory
 from station.connector import Connector
 from station.namespaces import arguments_of
@@ -26,7 +27,8 @@ from station.view import View, minutes, names, number, panel, plain
 
 OUTPUT = Path('demo')
 #: What the station speaks, by the name on the command line.
-GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121, 'iso2': Charge.Goal.PROTOCOL_ISO_15118_2}
+GOALS = {'din': Charge.Goal.PROTOCOL_DIN_70121, 'iso2': Charge.Goal.PROTOCOL_ISO_15118_2,
+         'iso20': Charge.Goal.PROTOCOL_ISO_15118_20_DC}
 AUTHORIZATIONS = ('eim', 'pnc')
 #: Without a protocol on the command line: the oldest that has this authorization.
 PROTOCOLS = {'eim': 'din', 'pnc': 'iso2'}
@@ -34,6 +36,8 @@ LINKS = ('loopback', 'tap')
 POWERS = ('sim', 'can')
 #: Protocol of the emulated modules unless another is named.
 MODULES = 'infy'
+#: That of modules that take energy back.
+BIDIRECTIONAL_MODULES = 'infy_beg'
 #: The view is drawn so often, in s; on a plain console a line is written every second.
 FRAME = 0.1
 LINE = 1.0
@@ -56,13 +60,28 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--power', choices=POWERS, default='sim',
                         help='can: emulated DC modules, in a process of their own on a CAN bus')
     parser.add_argument('--modules', choices=DIALECTS, help='protocol of the modules, with can')
+    parser.add_argument('--mode', choices=laboratory.MODES,
+                        help='what the car wants, with iso20: who leads the charge loop; '
+                        'bpt: it gives half of its energy first')
     chosen = parser.parse_args(words)
     if chosen.modules and chosen.power != 'can':
         parser.error(f'--modules {chosen.modules} needs --power can')
     chosen.protocol = chosen.protocol or PROTOCOLS[chosen.auth]
     if (chosen.protocol, chosen.auth) == ('din', 'pnc'):
         parser.error('DIN SPEC 70121 has no Plug & Charge')
+    if (chosen.protocol, chosen.auth) == ('iso20', 'pnc'):
+        parser.error('the car has no Plug & Charge by ISO 15118-20; --protocol iso2 has')
+    if chosen.mode and chosen.protocol != 'iso20':
+        parser.error(f'--mode {chosen.mode} needs --protocol iso20')
+    if bidirectional(chosen) and supply(chosen) not in ('sim', BIDIRECTIONAL_MODULES):
+        parser.error(f'--mode {chosen.mode} with --power can needs '
+                     f'--modules {BIDIRECTIONAL_MODULES}')
     return chosen
+
+
+def bidirectional(chosen: argparse.Namespace) -> bool:
+    """Tell whether energy is to flow out of the car, too."""
+    return bool(chosen.mode) and Transfer(chosen.mode).bidirectional
 
 
 def supply(chosen: argparse.Namespace) -> str:
@@ -70,7 +89,7 @@ def supply(chosen: argparse.Namespace) -> str:
     return 'sim' if chosen.power == 'sim' else chosen.modules or MODULES
 
 
-def secure(authorization: str, source: Path) -> dict[str, object]:
+def secure(chosen: argparse.Namespace, source: Path) -> dict[str, object]:
     """Make certificates for station and car; return the launch arguments for them.
 
     The parameter files are those of the folder `source` with what TLS needs.
@@ -78,7 +97,10 @@ def secure(authorization: str, source: Path) -> dict[str, object]:
     folder, config = OUTPUT / 'pki', OUTPUT / 'config'
     laboratory.make(folder)
     shutil.rmtree(config, ignore_errors=True)
-    changes = laboratory.secured(folder, authorization)
+    newest = chosen.protocol == 'iso20'
+    changes = laboratory.secured(folder, chosen.auth, tls='1.3' if newest else '1.2')
+    if newest:
+        changes += laboratory.in_mode(chosen.mode or laboratory.MODES[0], chosen.soc / 2)
     return {'config': changed(config, changes, source).resolve(),
             'store': (folder / laboratory.STORE).resolve()}
 
@@ -148,7 +170,7 @@ def main(words: list[str] | None = None) -> int:
                     f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
             if chosen.protocol != 'din':
                 console.print('making certificates …')
-                link |= secure(chosen.auth, Path(str(link.get('config', SIMULATION))))
+                link |= secure(chosen, Path(str(link.get('config', SIMULATION))))
             console.print('starting the station …')
             station = StationProcesses(
                 arguments={'speed': chosen.speed, 'power': supply(chosen), **link},

@@ -126,7 +126,8 @@ def plot(samples: Sequence[Sample], path: Path, title: str) -> None:
     for axis, (label, values, color) in zip(axes, curves, strict=True):
         axis.plot(times, values, color=color, linewidth=1.5)
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        # Below zero energy flows out of the car.
+        axis.set_ylim(bottom=min(0.0, *(1.1 * value for value in values if value < -1.0), 0.0))
         axis.grid(alpha=0.3)
     axes[0].set_title(title)
     axes[-1].set_xlabel('time [s]')

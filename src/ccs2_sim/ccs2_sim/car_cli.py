@@ -22,7 +22,7 @@ from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle, PlantVehicle
 from ccs2_sim.car.visit import PROTOCOLS, Result, Visit, with_protocol
 from ccs2_sim.evcc.outcome import ErrorCode
-from ccs2_sim.evcc.vehicle import CarSettings
+from ccs2_sim.evcc.vehicle import CarSettings, Transfer
 from ccs2_sim.physics import BatteryRating
 from ccs2_sim.plant.client import PlantError
 from ccs2_sim.plant.wire import default_socket
@@ -40,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--auth', dest='authorization', choices=AUTHORIZATIONS, default='eim',
         help='who pays: eim: somebody else, pnc: the car, by contract (%(default)s)')
     add('--tls', choices=tuple(CONNECTIONS), default='none', help='TLS to ask for (%(default)s)')
+    add('--mode', choices=tuple(each.value for each in Transfer), default=defaults.transfer.value,
+        help='what the car wants by ISO 15118-20 (%(default)s)')
     add('--tls-fallback', action='store_true', help='go on without TLS where there is none')
     add('--staple', action='store_true',
         help="insist on an OCSP response about the station's certificate")
@@ -61,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         help='s between repeated requests; 0: as fast as the station answers (%(default)s)')
     add('--maximum-current', type=float, default=defaults.maximum_current, help='A (%(default)s)')
     add('--maximum-power', type=float, default=defaults.maximum_power, help='W (%(default)s)')
+    add('--maximum-discharge-current', type=float, default=defaults.maximum_discharge_current,
+        help='out of a bidirectional car, A (%(default)s)')
+    add('--maximum-discharge-power', type=float, default=defaults.maximum_discharge_power,
+        help='out of a bidirectional car, W (%(default)s)')
+    add('--discharge-to', type=float, default=defaults.discharge_to, metavar='SOC',
+        help='a bidirectional car first gives energy down to this state of charge, ratio 0..1')
     add('--cells', type=float, default=battery.cells,
         help='cells in series of the imagined battery, 3.0 to 4.2 V each (%(default)s)')
     add('--time-factor', type=float, default=battery.time_factor,
@@ -87,6 +95,9 @@ def _plan(options: argparse.Namespace) -> Visit:
             target_state_of_charge=options.target, maximum_duration=options.duration,
             maximum_loops=options.loops, loop_period=options.loop_period,
             renegotiate_after=options.renegotiate_after, pause_after=options.pause_after,
+            maximum_discharge_current=options.maximum_discharge_current,
+            maximum_discharge_power=options.maximum_discharge_power,
+            discharge_to=options.discharge_to,
         )), options.protocol)
     return Equipment(**{
         each.name: getattr(options, each.name) for each in fields(Equipment)

@@ -54,7 +54,7 @@ class CarNode(ManagedNode):
                        "the car's host: an existing network namespace; empty: the station's")
         self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one',
                        minimum=1, maximum=65535)
-        self.parameter('protocol', 'any', 'protocol to offer: any, iso2 or din')
+        self.parameter('protocol', 'any', 'protocol to offer: any, iso20, iso2 or din')
         self.parameter('authorization', equipment.authorization,
                        'who pays: eim (somebody else) or pnc (the car, by contract)')
         self.parameter('tls', equipment.tls, 'TLS to ask for: none, 1.2 or 1.3')
@@ -67,10 +67,19 @@ class CarNode(ManagedNode):
         self.parameter('contract', equipment.contract, "the contract's name there")
         self.parameter('acquisition', equipment.acquisition,
                        'get the contract through the station first: install, update or empty')
+        self.parameter('mode', equipment.mode,
+                       'by ISO 15118-20: scheduled, dynamic, bpt or bpt-dynamic')
         self.parameter('evcc_id', settings.evcc_id.hex(), 'MAC address of the car, hexadecimal')
         self.parameter('maximum_current', settings.maximum_current, 'highest current, A',
                        minimum=0.0)
         self.parameter('maximum_power', settings.maximum_power, 'highest power, W', minimum=0.0)
+        self.parameter('maximum_discharge_current', settings.maximum_discharge_current,
+                       'highest current out of a bidirectional car, A', minimum=0.0)
+        self.parameter('maximum_discharge_power', settings.maximum_discharge_power,
+                       'highest power out of a bidirectional car, W', minimum=0.0)
+        self.parameter('discharge_to', settings.discharge_to,
+                       'state of charge down to which a bidirectional car first gives energy, '
+                       'ratio 0..1', minimum=0.0, maximum=1.0)
         self.parameter('loop_period', settings.loop_period,
                        's between requests of a repeated message', minimum=0.0, maximum=10.0)
         self.parameter('state_of_charge', math.nan,
@@ -229,6 +238,9 @@ class CarNode(ManagedNode):
                 maximum_loops=self.value('maximum_loops'),
                 renegotiate_after=self.value('renegotiate_after'),
                 pause_after=self.value('pause_after'),
+                maximum_discharge_current=self.value('maximum_discharge_current'),
+                maximum_discharge_power=self.value('maximum_discharge_power'),
+                discharge_to=self.value('discharge_to'),
             )), self.value('protocol') if name == 'any' else name)
         offers(visit.protocols)
         misbehaviour.parse(visit.misbehaviour)

@@ -13,7 +13,7 @@ from ccs2_sim.car.session import Session
 from ccs2_sim.car.vehicle import ImaginedVehicle
 from ccs2_sim.car.visit import Visit
 from ccs2_sim.evcc.outcome import ErrorCode
-from ccs2_sim.evcc.vehicle import Acquisition, CarSettings
+from ccs2_sim.evcc.vehicle import Acquisition, CarSettings, Transfer
 
 NOW = datetime.now(UTC)
 
@@ -27,14 +27,17 @@ def lab(tmp_path_factory):
 
 def test_nothing_is_needed_without_tls_and_contract():
     visit = Visit()
-    assert Equipment().applied(visit, NOW) is visit
+    assert Equipment().applied(visit, NOW) == visit
 
 
 def test_tls_as_the_protocol_has_it(lab):
     tls = Equipment(tls='1.2', pki=str(lab), staple=True).applied(Visit(), NOW).tls
     assert (tls.vehicle, tls.staple, tls.now) == (None, True, NOW)
     assert {root.common_name for root in tls.roots} == {'V2G Root A', 'V2G Root B'}
-    newer = Equipment(tls='1.3', pki=str(lab)).applied(Visit(), NOW).tls
+    plan = Equipment(tls='1.3', pki=str(lab), mode='bpt').applied(Visit(), NOW)
+    newer = plan.tls
+    assert plan.settings.vehicle_id == newer.vehicle.name
+    assert plan.settings.transfer is Transfer.BPT
     assert newer.vehicle.name == 'CC2LABVEHICLE0001'
     assert {root.fingerprint for root in newer.roots}.isdisjoint(
         root.fingerprint for root in tls.roots)
@@ -54,6 +57,8 @@ def test_contract_and_how_the_car_comes_to_it(lab, acquisition, has_contract):
 @pytest.mark.parametrize(('words', 'problem'), [
     ({'tls': '1.2'}, 'need the parameter pki'), ({'authorization': 'pnc'}, 'parameter pki'),
     ({'tls': '1.1'}, "tls is '1.1'"), ({'authorization': 'cash'}, "authorization is 'cash'"),
+    ({'mode': 'both'}, "mode is 'both'"),
+    ({'authorization': 'pnc', 'tls': '1.3'}, 'by ISO 15118-2'),
     ({'acquisition': 'steal'}, "acquisition is 'steal'"),
     ({'tls': '1.2', 'pki': '/none'}, 'laboratory /none'),
     ({'authorization': 'pnc', 'contract': 'other'}, 'other')])
@@ -105,9 +110,10 @@ async def test_station_that_speaks_no_tls_on_its_tls_port_is_left(
 
 
 def test_keys_are_not_in_what_a_car_shows(lab):
-    plan = Equipment(authorization='pnc', tls='1.3', pki=str(lab)).applied(Visit(), NOW)
-    text = repr(plan)
-    for key in (plan.settings.wallet.contract.key, plan.tls.vehicle.key):
+    paying = Equipment(authorization='pnc', tls='1.2', pki=str(lab)).applied(Visit(), NOW)
+    newest = Equipment(tls='1.3', pki=str(lab)).applied(Visit(), NOW)
+    text = repr((paying, newest))
+    for key in (paying.settings.wallet.contract.key, newest.tls.vehicle.key):
         number = key.private_numbers().private_value
         assert f'{number}' not in text
         assert f'{number:x}' not in text

@@ -11,7 +11,7 @@ from ccs2_pki.errors import PkiError
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.car.tls import TlsSettings
 from ccs2_sim.car.visit import Visit
-from ccs2_sim.evcc.vehicle import Acquisition
+from ccs2_sim.evcc.vehicle import Acquisition, Transfer
 from ccs2_sim.lab import read_named, read_roots, read_wallet
 
 AUTHORIZATIONS = ('eim', 'pnc')
@@ -35,6 +35,8 @@ class Equipment:
     """The contract's name there."""
     acquisition: str = ''
     """``install`` or ``update``: the contract is acquired through the station first."""
+    mode: str = Transfer.SCHEDULED.value
+    """What it wants by ISO 15118-20, a value of :class:`Transfer`."""
 
     def applied(self, visit: Visit, now: datetime) -> Visit:
         """Return the visit with everything that this calls for; raise ``ValueError`` if it cannot.
@@ -42,6 +44,8 @@ class Equipment:
         `now` is the car's time, aware.
         """
         self._check()
+        visit = replace(
+            visit, settings=replace(visit.settings, transfer=Transfer(self.mode)))
         if self.authorization == 'eim' and self.tls == 'none':
             return visit
         if not self.pki:
@@ -50,6 +54,10 @@ class Equipment:
         try:
             visit = replace(
                 visit, tls=self._tls_settings(directory, now), falls_back=self.tls_fallback)
+            if visit.tls is not None and visit.tls.vehicle is not None:
+                # The station compares it with the certificate.
+                visit = replace(visit, settings=replace(
+                    visit.settings, vehicle_id=visit.tls.vehicle.name))
             if self.authorization == 'eim':
                 return visit
             acquisition = Acquisition(self.acquisition)
@@ -72,7 +80,10 @@ class Equipment:
             ('authorization', self.authorization, AUTHORIZATIONS),
             ('tls', self.tls, tuple(CONNECTIONS)),
             ('acquisition', self.acquisition, tuple(each.value for each in Acquisition)),
+            ('mode', self.mode, tuple(each.value for each in Transfer)),
         ):
             if value not in known:
                 names = ', '.join(repr(each) for each in known)
                 raise ValueError(f'{name} is {value!r}, must be one of {names}')
+        if (self.authorization, self.tls) == ('pnc', '1.3'):
+            raise ValueError('the car pays by contract with tls 1.2 only, by ISO 15118-2')

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ccs2_hlc.exi.declare import Element
+from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import Wish
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ Alter = Callable[[Any, Any, Any], Element]
 Mangle = Callable[[bytes, Any], bytes]
 Act = Callable[['Session', Any], Awaitable[bool]]
 Want = Callable[[Wish], Wish]
+
+
+def _older(step: str) -> str:
+    """Return the name that a step of ISO 15118-20 has in the older protocols."""
+    name = step.removeprefix('DC_')
+    return 'CurrentDemand' if name == 'ChargeLoop' else name
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,12 @@ class Misbehaviour:
     """Responses that a good station sends besides the one the car waits for."""
     protocol: str = ''
     """The one protocol that has it, '' for all of them."""
+    iso20: bool = True
+    """A car by ISO 15118-20 can do it, too: nothing in its requests is of older protocols."""
+
+    def fits(self, protocol: str) -> bool:
+        """Tell whether a car can do it in a protocol."""
+        return self.protocol in ('', protocol) and (self.iso20 or protocol != 'iso20')
 
 
 @dataclass
@@ -72,9 +85,15 @@ class Manners:
         """Return the datagrams to send before the first SDP request."""
         return self.kind.probes if self.kind is not None else ()
 
+    def check(self, protocol: str) -> None:
+        """Raise :class:`Ended` if the car cannot do it in the protocol that was agreed."""
+        if self.kind is not None and not self.kind.fits(protocol):
+            raise Ended(
+                ErrorCode.UNKNOWN, f'misbehaviour {self.kind.name!r} is not of {protocol}')
+
     def due(self, step: str) -> Misbehaviour | None:
         """Count a request of `step`; return the misbehaviour if it is due for that request."""
-        if self.kind is None or step != self.step:
+        if self.kind is None or _older(step) != _older(self.step):
             return None
         self._requests += 1
         if self._requests <= self.after or (self.kind.once and self.begun):
@@ -86,5 +105,5 @@ class Manners:
         """Return what the car does at its inlet in `step` although the protocol wants `wish`."""
         if self.kind is None or self.kind.want is None:
             return wish
-        begins = step == self.step and self.after == 0
+        begins = _older(step) == _older(self.step) and self.after == 0
         return self.kind.want(wish) if self.begun or begins else wish

@@ -232,26 +232,31 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
     Misbehaviour(
         'wrong_message', 'sends a request that is not allowed now',
         'FAILED_SequenceError in the response to that request, session ended',
-        alter=_wrong_message),
+        alter=_wrong_message,
+        iso20=False),
     Misbehaviour(
         'wrong_session_id', 'sends another session id',
         'FAILED_UnknownSession, session ended', alter=_foreign_session),
     Misbehaviour(
         'wrong_voltage', 'asks for a voltage above its own limit',
         'never exceeds the limits that the car and the station gave',
-        alter=_field('ev_target_voltage', 'V'), option='volt', value=700.0, unit='V'),
+        alter=_field('ev_target_voltage', 'V'), option='volt', value=700.0, unit='V',
+        iso20=False),
     Misbehaviour(
         'wrong_current', 'asks for more current than it said it could take',
         'never exceeds the limits that the car and the station gave',
-        alter=_field('ev_target_current', 'A'), option='ampere', value=400.0, unit='A'),
+        alter=_field('ev_target_current', 'A'), option='ampere', value=400.0, unit='A',
+        iso20=False),
     Misbehaviour(
         'pre_charge_current', 'asks for a large current in the pre-charge',
         'FAILED or at most 2 A', step='PreCharge', after=0,
-        alter=_field('ev_target_current', 'A'), option='ampere', value=50.0, unit='A'),
+        alter=_field('ev_target_current', 'A'), option='ampere', value=50.0, unit='A',
+        iso20=False),
     Misbehaviour(
         'car_error', 'reports FAILED_EVRESSMalfunction',
         'FAILED, supply off, contactors open, session ended', step='CableCheck', after=0,
-        alter=_car_error),
+        alter=_car_error,
+        iso20=False),
     Misbehaviour(
         'contract_payment', 'selects payment by contract, which DIN 70121 does not have',
         'FAILED_PaymentSelectionInvalid', step='ServicePaymentSelection', after=0,
@@ -259,7 +264,8 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
     Misbehaviour(
         'alternating_current', 'asks a DC station for AC',
         'FAILED_WrongEnergyTransferType (DIN 70121) or FAILED_WrongEnergyTransferMode',
-        step='ChargeParameterDiscovery', after=0, alter=_alternating_current),
+        step='ChargeParameterDiscovery', after=0, alter=_alternating_current,
+        iso20=False),
     Misbehaviour(
         'unknown_protocol', 'offers only a protocol that nobody knows',
         'Failed_NoNegotiation, connection closed', step='supportedAppProtocol', after=0,
@@ -320,6 +326,8 @@ def table() -> str:
             where += f' after {kind.after}'
         if kind.protocol:
             where += f', {NAMES[kind.protocol]} only'
+        elif not kind.iso20:
+            where += ', not by ISO 15118-20'
         value = kind.value if isinstance(kind.value, str) else f'{kind.value:g}'
         option = f'`{kind.option}` = {value} {kind.unit}'.rstrip() if kind.option else ''
         lines.append(f'| `{kind.name}` | {kind.does} | {kind.station} | {where} | {option} |')

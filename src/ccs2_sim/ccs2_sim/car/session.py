@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
@@ -189,7 +191,8 @@ class Session:
 
     async def _talk(self, resumed: object) -> Outcome:
         """Agree on a protocol and run its engine."""
-        settings, security = self._visit.settings, self.link.channel.security
+        settings = replace(self._visit.settings, unix_time=lambda: int(time.time()))
+        security = self.link.channel.security
         offered = [offer for offer in self._offers if security in offer.transports]
         if not offered:
             names = ', '.join(offer.name for offer in self._offers)
@@ -198,6 +201,7 @@ class Session:
         outcome = await self._run(negotiation)
         if outcome.error is not ErrorCode.NONE or negotiation.chosen is None:
             return outcome
+        self._manners.check(negotiation.chosen.name)
         return await self._run(negotiation.chosen.engine(settings, resumed))
 
     async def _sleep(self) -> None:
