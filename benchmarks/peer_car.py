@@ -211,16 +211,17 @@ async def charge(record):
 
 
 def used(record):
-    """Return protocol, TLS version, authorization and control mode of the session."""
+    """Return what the session has used, in the words of a plan."""
     session = record.session
     authorization = getattr(session, 'authorization_req_message', None)
     selected = getattr(authorization, 'selected_auth_service', None)
+    service = getattr(session, 'selected_energy_service', None)
     return {
         'protocol': session.protocol.name if session is not None else '',
         'tls': record.tls,
         'contract': 'PaymentDetailsRes' in record.latencies or selected is AuthEnum.PNC,
-        'service': getattr(getattr(getattr(session, 'selected_energy_service', None), 'service',
-                                   None), 'name', plan['service']),
+        # Earlier protocols choose none.
+        'service': getattr(getattr(service, 'service', None), 'name', 'DC'),
         'dynamic': getattr(getattr(session, 'control_mode', None), 'name', '') == 'DYNAMIC',
     }
 
