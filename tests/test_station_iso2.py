@@ -1,4 +1,4 @@
-"""ISO 15118-2 sessions through all processes of the station: TLS, Plug & Charge, installation."""
+"""ISO 15118 sessions through all processes of the station: TLS, Plug & Charge, both directions."""
 
 import json
 
@@ -17,6 +17,11 @@ pytestmark = pytest.mark.xdist_group('station')
 
 FIRST = ['SupportedAppProtocol', 'SessionSetup', 'ServiceDiscovery']
 CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']
+FIRST_20 = ['SupportedAppProtocol', 'SessionSetup', 'AuthorizationSetup', 'Authorization',
+            'ServiceDiscovery', 'ServiceDetail', 'ServiceSelection']
+CHARGE_20 = ['DCChargeParameterDiscovery', 'ScheduleExchange', 'DCCableCheck', 'DCPreCharge',
+             'PowerDelivery', 'DCChargeLoop']
+LAST_20 = ['PowerDelivery', 'DCWeldingDetection', 'SessionStop']
 LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
 
 
@@ -30,9 +35,13 @@ def pki(tmp_path_factory):
 @pytest.fixture
 def charge(pki, tmp_path_factory):
     """Return a function that lets a car charge at a station of its own; it returns the record."""
-    def run(authorization, acquisition='', misbehaviour='', car=()):
+    def run(authorization, acquisition='', misbehaviour='', car=(), mode=''):
         folder = tmp_path_factory.mktemp('s')
-        changes = laboratory.secured(pki, authorization, acquisition)
+        changes = laboratory.secured(
+            pki, authorization, acquisition, tls='1.3' if mode else '1.2')
+        if mode:
+            # Energy goes out of the car for the first part of the charge.
+            changes += laboratory.in_mode(mode, 0.4996)
         changes += [('car.yaml', 'interface: lo', f'interface: lo\n    {line}') for line in car]
         more = {'laboratory': pki / laboratory.LABORATORY} if acquisition else {}
         with run_station(
@@ -44,8 +53,10 @@ def charge(pki, tmp_path_factory):
             station.hooks += [recorder, lambda topic, message: (
                 seen.setdefault(topic, []).append(message))]
             future = station.charge(
-                protocol=Charge.Goal.PROTOCOL_ISO_15118_2, state_of_charge=0.5,
-                target_state_of_charge=0.9, maximum_duration=8.0, misbehaviour=misbehaviour)
+                protocol=(Charge.Goal.PROTOCOL_ISO_15118_20_DC if mode
+                          else Charge.Goal.PROTOCOL_ISO_15118_2),
+                state_of_charge=0.5, target_state_of_charge=0.9, maximum_duration=8.0,
+                misbehaviour=misbehaviour)
             station.wait(future.done, 120, 'the end of the charge')
             station.wait(lambda: station.latest['safety/status'].contactors_open, 5,
                          'open contactors')
@@ -113,3 +124,29 @@ def test_an_expired_contract_does_not_charge(charge):
     assert record.result.error_code == Charge.Result.REFUSED
     assert 'FAILED_CertificateExpired' in record.result.error_msg
     assert 'CableCheck' not in messages(record)
+
+
+@pytest.mark.parametrize('mode', ['bpt', 'bpt-dynamic'])
+def test_energy_flows_both_ways_by_iso_15118_20(charge, mode):
+    record = charge('eim', mode=mode)
+    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
+    assert messages(record) == FIRST_20 + CHARGE_20 + LAST_20
+    assert security(record) == {V2GConnection.SECURITY_TLS_1_3_MUTUAL}
+    session = record.seen['session'][-1]
+    assert session.protocol == ChargingSession.PROTOCOL_ISO_15118_20_DC
+    currents = [sample.current for sample in record.samples]
+    assert -101 < min(currents) < -95
+    assert max(currents) > 200
+    # First out of the car, then into it, and no change of mind.
+    turn = next(index for index, current in enumerate(currents) if current > 5)
+    assert min(currents[turn:]) > -5
+
+
+def test_a_paused_session_of_iso_15118_20_goes_on(charge):
+    record = charge('eim', mode='dynamic', car=('pause_after: 10', 'sleep: 4.0'))
+    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
+    assert messages(record) == [
+        *FIRST_20, *CHARGE_20, *LAST_20, *FIRST_20[:2], *CHARGE_20, *LAST_20]
+    codes = [line['response_code'] for line in record.lines
+             if line['message'] == 'SessionSetupRes']
+    assert codes == ['OK_NewSessionEstablished', 'OK_OldSessionJoined']

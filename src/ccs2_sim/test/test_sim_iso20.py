@@ -78,7 +78,7 @@ def test_state_of_charge_ends_the_session_without_current(transfer):
     names = [type(message).__name__ for message in pair.requests]
     last = len(names) - 1 - names[::-1].index('DCChargeLoopReq')
     mode = pair.requests[last].cl_req_control_mode
-    wanted = mode.ev_maximum_charge_current if transfer.dynamic else mode.ev_target_current
+    wanted = mode.ev_maximum_energy_request if transfer.dynamic else mode.ev_target_current
     assert float(wanted) == 0
 
 

@@ -161,15 +161,16 @@ def _led(
 ) -> dict[str, Any]:
     """Return what a station that leads gets to know.
 
-    By limits and energies of zero it is told that the current has to end.
+    By energies of zero it is told that the current has to end. The limits stay: a station could not
+    follow them at once, and its protection would trip.
     """
     values: dict[str, Any] = {
         name: rational(value) for name, value in _highest(settings, state).items()}
     values |= energies(settings, state, discharging)
     if current == 0.0:
         values |= dict.fromkeys((
-            'ev_maximum_charge_power', 'ev_maximum_charge_current', 'ev_target_energy_request',
-            'ev_maximum_energy_request', 'ev_minimum_energy_request'), rational(0))
+            'ev_target_energy_request', 'ev_maximum_energy_request', 'ev_minimum_energy_request',
+        ), rational(0))
     return values | {'departure_time': DEPARTURE}
 
 
