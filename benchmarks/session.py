@@ -91,15 +91,22 @@ def measure(folder: Path, loops: int) -> None:
 
 
 def measure_peer(plans: Sequence[str], loops: int) -> None:
-    """Let the independent car charge at both stations; raise :class:`PeerError` if it fails."""
+    """Let the independent car charge at both stations; raise :class:`PeerError` if it fails here.
+
+    Its own station may be too slow for it on a busy machine: that is told, and no failure.
+    """
     print(f"\n{peer.NAME}: the independent car's charge loop")
     print(PEER_ROW.format('session', 'at', 'count', 'p50', 'p99', 'max  [ms]'))
     outcomes = {station: peer.measure(station, plans, loops)
                 for station in (peer.HERE, peer.THERE)}
     for plan in plans:
         for station, of_plan in outcomes.items():
-            if problem := of_plan[plan].problem:
+            problem = of_plan[plan].problem
+            if problem and station == peer.HERE:
                 raise PeerError(f'{PLANS[plan].title} at {station}: {problem}')
+            if problem:
+                print(f'{PLANS[plan].title:<41}{station:<19}{problem.splitlines()[0][:100]}')
+                continue
             print(peer_row(PLANS[plan].title, station, of_plan[plan].latencies))
 
 
