@@ -18,6 +18,22 @@ class PeerError(RuntimeError):
     """The peer cannot be installed, or a session with it failed; the text says how."""
 
 
+def _home() -> Path:
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    return cache / 'ccs2' / 'peer'
+
+
+def _wanted() -> str:
+    return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+
+
+def installed() -> bool:
+    """Tell whether :func:`interpreter` has nothing left to install."""
+    stamp = _home() / 'ready'
+    return 'CCS2_PEER_PYTHON' in os.environ or (
+        stamp.exists() and stamp.read_text() == _wanted())
+
+
 def interpreter() -> Path:
     """Return the peer's Python, installed on first use; raise :class:`PeerError` if that fails.
 
@@ -25,16 +41,14 @@ def interpreter() -> Path:
     """
     if given := os.environ.get('CCS2_PEER_PYTHON'):
         return Path(given)
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    home = cache / 'ccs2' / 'peer'
-    python, stamp = home / 'bin' / 'python', home / 'ready'
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if not (stamp.exists() and stamp.read_text() == wanted):
+    home = _home()
+    python = home / 'bin' / 'python'
+    if not installed():
         venv.create(home, with_pip=True, clear=True)
         done = subprocess.run(
             [python, '-m', 'pip', 'install', '-q', '--disable-pip-version-check',
              '-r', REQUIREMENTS], capture_output=True, text=True, check=False)
         if done.returncode:
             raise PeerError(done.stderr.strip().splitlines()[-1])
-        stamp.write_text(wanted)
+        (home / 'ready').write_text(_wanted())
     return python

@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
 import peer
+import peer_environment
 from peer_plans import PLANS
 
 pytestmark = pytest.mark.xdist_group('station')
@@ -16,7 +17,12 @@ LOOP = ('CurrentDemandRes', 'DC_ChargeLoopRes')
 
 @pytest.fixture(scope='module')
 def outcomes():
-    """Return the outcome of every plan, from one run of the station."""
+    """Return the outcome of every plan, from one run of the station.
+
+    Some minutes of a test run, so only where `make bench` has installed the car.
+    """
+    if not peer_environment.installed():
+        pytest.skip('the independent car is not installed; `sudo make bench` installs it')
     if why := peer.missing():
         pytest.skip(f'no independent car: {why}')
     return peer.measure(peer.HERE, list(PLANS), LOOPS)
