@@ -88,8 +88,10 @@ class OutputWatch:
         self._faults.set(
             Code.OVER_VOLTAGE, self._lasts('above', above, now, OVER_VOLTAGE_TIME), now,
             f'{voltage or 0.0:.0f} V, limit {view.voltage_limit:.0f} V', 'limit', Severity.ERROR)
-        # While the set-point ramps down to a new limit, the set-point is the limit.
-        limit = max(view.current_limit, abs(view.commanded.current))
+        # A limit that falls, at the vehicle's wish even to zero, clamps the set-point at once; the
+        # supply needs its time to follow.
+        told = (abs(command.current) for _, command in self._told)
+        limit = max(view.current_limit, abs(view.commanded.current), *told)
         limit += CURRENT_SHARE * limit + CURRENT_TOLERANCE
         over = current is not None and abs(current) > limit
         self._faults.set(

@@ -74,6 +74,8 @@ class Plant:
     alarms: tuple = ()
     disobedient: bool = False
     supply_voltage_error: float = 0.0
+    slope: float = math.inf
+    """A/s at which the supply's current follows."""
 
     def step(self, now: float) -> None:
         for name in self.contacts:
@@ -91,9 +93,11 @@ class Plant:
         if battery:
             difference = (told.voltage - self.battery) / self.resistance if told.on else 0.0
             if told.current >= 0.0:
-                self.current = max(0.0, min(told.current, difference)) if told.on else 0.0
+                wanted = max(0.0, min(told.current, difference)) if told.on else 0.0
             else:
-                self.current = told.current
+                wanted = told.current
+            follows = self.slope * BEAT
+            self.current += max(-follows, min(follows, wanted - self.current))
             self.voltage = self.battery + self.current * self.resistance
         elif self.shorted and told.on and closed:
             self.current, self.voltage = told.current, told.current * 0.1

@@ -445,6 +445,17 @@ def test_supply_that_does_not_switch_off_opens_the_contactors():
     assert {Code.SUPPLY_DISOBEYS, Code.OVER_CURRENT} & bench.codes
 
 
+def test_a_vehicle_limit_that_falls_to_zero_is_no_over_current():
+    bench = Bench().reach('charge')
+    assert bench.plant.current > 90.0
+    bench.plant.slope = 120.0
+    bench.send(target_current=0.0, maximum_current=0.0, maximum_power=0.0)
+    bench.run(3.0)
+    assert not bench.codes
+    assert bench.plant.coils.main
+    assert bench.plant.current == 0.0
+
+
 def test_pre_charge_that_draws_current_stops():
     bench = Bench().reach('pre_charge')
     bench.plant.vehicle_closed = True
