@@ -8,14 +8,14 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
 import can
+from station_run import LONG, run_station
 
 from ccs2_interfaces.action import Charge
 from ccs2_sim.can_modules.bus import SCOPE_VARIABLE
-from conftest import run_station
 from plant_record import PlantRecord
 from station.connector import Connector
 
-pytestmark = pytest.mark.xdist_group('station')
+pytestmark = [pytest.mark.xdist_group('station'), LONG]
 
 #: An InfyPower module is told its voltage in mV and its current in mA by this command.
 SET_POINTS = 0x1C

@@ -6,14 +6,15 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
+from station_run import LONG, run_station
+
 from ccs2_interfaces.action import Charge
 from ccs2_interfaces.msg import ChargingSession, V2GConnection
-from conftest import run_station
 from station import laboratory
 from station.connector import Connector
 from station.record import Recorder, TraceFile
 
-pytestmark = pytest.mark.xdist_group('station')
+pytestmark = [pytest.mark.xdist_group('station'), LONG]
 
 FIRST = ['SupportedAppProtocol', 'SessionSetup', 'ServiceDiscovery']
 CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']

@@ -113,7 +113,7 @@ async def test_signed_data_is_passed_through_as_the_meter_gives_it():
             await driver.close()
 
 
-@pytest.mark.parametrize(('length', 'kept'), [(1024, True), (1025, False)])
+@pytest.mark.parametrize(('length', 'kept'), [(4096, True), (4097, False)])
 def test_signed_data_is_published_whole_or_not_at_all(length, kept):
     power_node = pytest.importorskip('ccs2_power.power_node')
     reading = MeterReading(None, signed_reading=bytes(length), signature_encoding='OCMF')
