@@ -126,13 +126,20 @@ def start():
             graph.close()
 
 
-def discover(graph, security=0x10, patience=5):
-    """Return the port and the security that the station answers with."""
+def discover(graph, security=0x10, patience=5.0):
+    """Return the port and the security that the station answers with.
+
+    As a vehicle does, ask again every 0.25 s: a listener may just be about to open.
+    """
+    request = bytes.fromhex('01fe900000000002') + bytes([security, 0])
+    deadline = time.monotonic() + patience
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as car:
-        car.settimeout(patience)
-        request = bytes.fromhex('01fe900000000002') + bytes([security, 0])
-        car.sendto(request, ('::1', graph.sdp_port))
-        return struct.unpack('!HB', car.recv(100)[24:27])
+        while (left := deadline - time.monotonic()) > 0:
+            car.sendto(request, ('::1', graph.sdp_port))
+            car.settimeout(min(0.25, left))
+            with contextlib.suppress(TimeoutError):
+                return struct.unpack('!HB', car.recv(100)[24:27])
+    raise TimeoutError('no answer to SDP')
 
 
 def exchange(car, data):
