@@ -133,15 +133,9 @@ def verify(signature: SignatureToCheck, elements: Sequence[SignedElement], key: 
 
     ``suites`` is what the caller accepts: the message must not choose a weaker one on its own.
     """
-    if signature.canonicalization_method != CANONICAL_EXI:
-        return SignatureResult.CANONICALIZATION
-    suite = next((s for s in suites if s.signature_method == signature.signature_method), None)
-    if suite is None:
-        return SignatureResult.SIGNATURE_METHOD
-    if signature.forbidden:
-        return SignatureResult.FORBIDDEN_ATTRIBUTE
-    result = _check_references(signature.references, elements, suite)
-    if result is not SignatureResult.OK:
+    result = verify_digests(signature, elements, suites)
+    suite = _suite_of(signature, suites)
+    if suite is None or not result.accepted:
         return result
     if not _is_key_of(key, suite):
         return SignatureResult.KEY_ALGORITHM
@@ -151,6 +145,28 @@ def verify(signature: SignatureToCheck, elements: Sequence[SignedElement], key: 
            for data in signature.signed_info):
         return SignatureResult.OK
     return SignatureResult.SIGNATURE_INVALID
+
+
+def verify_digests(signature: SignatureToCheck, elements: Sequence[SignedElement],
+                   suites: Collection[SignatureSuite]) -> SignatureResult:
+    """Check that exactly these elements are signed, whoever has signed them. Raises nothing.
+
+    For a caller who does not know the signer: the elements are as the signature says, and that is
+    all. :func:`verify` needs the key, too.
+    """
+    if signature.canonicalization_method != CANONICAL_EXI:
+        return SignatureResult.CANONICALIZATION
+    suite = _suite_of(signature, suites)
+    if suite is None:
+        return SignatureResult.SIGNATURE_METHOD
+    if signature.forbidden:
+        return SignatureResult.FORBIDDEN_ATTRIBUTE
+    return _check_references(signature.references, elements, suite)
+
+
+def _suite_of(signature: SignatureToCheck,
+              suites: Collection[SignatureSuite]) -> SignatureSuite | None:
+    return next((s for s in suites if s.signature_method == signature.signature_method), None)
 
 
 def _check_references(references: Sequence[Reference], elements: Sequence[SignedElement],

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import iso2, xmldsig
+from ccs2_hlc.session import signing
 from ccs2_hlc.session.contract import received_signature
 from ccs2_pki import signatures
 from ccs2_pki.certificate import Certificate, parse_certificate
@@ -61,31 +62,11 @@ def fragment(name: str, element: object, element_id: str) -> SignedElement:
 
 def signed_info(elements: Sequence[SignedElement]) -> xmldsig.SignedInfo:
     """Return what a signature over these elements signs."""
-    suite = signatures.ECDSA_SHA256
-    return xmldsig.SignedInfo(
-        canonicalization_method=xmldsig.CanonicalizationMethod(
-            algorithm=signatures.CANONICAL_EXI),
-        signature_method=xmldsig.SignatureMethod(algorithm=suite.signature_method),
-        reference=[
-            xmldsig.Reference(
-                uri=each.uri,
-                transforms=xmldsig.Transforms(transform=[
-                    xmldsig.Transform(algorithm=algorithm) for algorithm in each.transforms]),
-                digest_method=xmldsig.DigestMethod(algorithm=each.digest_method),
-                digest_value=each.digest_value)
-            for each in signatures.make_references(elements, suite)])
+    return signing.signed_info(elements, signatures.ECDSA_SHA256)
 
 
-def sign(key: PrivateKey, info: xmldsig.SignedInfo) -> xmldsig.Signature:
-    """Return the key's signature; SignedInfo is encoded by the schema of xmldsig alone.
-
-    A key that is not of ISO 15118-2 (of a contract that is wrong in just that) makes a signature
-    of its own kind.
-    """
-    suite = signatures.suite_of_key(key.public_key())
-    value = signatures.sign(key, exi.encode_fragment('xmldsig', 'SignedInfo', info), suite)
-    return xmldsig.Signature(
-        signed_info=info, signature_value=xmldsig.SignatureValue(value=value))
+#: A key that is not of ISO 15118-2 (of a contract that is wrong in just that) signs, too.
+sign = signing.seal
 
 
 def certificate_chain(
