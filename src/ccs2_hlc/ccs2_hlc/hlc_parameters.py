@@ -13,12 +13,13 @@ import yaml
 
 from ccs2_hlc import hlc_messages as convert
 from ccs2_hlc.session.din_responses import encode_evse_id
+from ccs2_hlc.session.iso2_tariffs import check_signature_of
 from ccs2_hlc.session.protocols import PROTOCOLS, Protocol
-from ccs2_hlc.session.schedules import UNLIMITED, read_schedules
+from ccs2_hlc.session.schedules import UNLIMITED, Schedule, read_schedules
 from ccs2_hlc.session.secc import ENGINES
 from ccs2_hlc.session.services import read_services
 from ccs2_hlc.session.station import ContractPayment, OperatorLimits, Station, Timing
-from ccs2_hlc.session.tariffs import read_tariff
+from ccs2_hlc.session.tariffs import read_tariffs
 from ccs2_node import ConfigureError, ManagedNode
 
 T = TypeVar('T')
@@ -84,7 +85,7 @@ def declare(node: ManagedNode) -> None:
               'YAML file of the power over time that is offered; empty: as the hardware.')
     parameter('service_file', '', 'YAML file of value-added services; empty: none.')
     parameter('tariff_file', '',
-              'YAML file of what energy costs over time, told by ISO 15118-20; empty: not told.')
+              'YAML file of what energy costs over time, told by ISO 15118; empty: not told.')
     parameter('renegotiation', False,
               'Ask vehicles by ISO 15118 for another schedule when ~/set_limits changes '
               'something; the limits hold at once in any case.')
@@ -128,6 +129,9 @@ def read(node: ManagedNode) -> Settings:
     if value('evse_id') and len(value('evse_id')) not in _EVSE_ID:
         raise ConfigureError(
             f"evse_id is '{value('evse_id')}', must have 7 to 37 characters")
+    schedules: tuple[Schedule, ...] = _file(
+        node, 'schedule_file', read_schedules, UNLIMITED)
+    numbers = [schedule.number for schedule in schedules]
     station = Station(
         evse_id=value('evse_id'),
         evse_id_din=value('evse_id_din'),
@@ -137,10 +141,12 @@ def read(node: ManagedNode) -> Settings:
         contract_payment=contracts,
         certificate_service=value('certificate_service'),
         receipt_interval=value('receipt_interval'),
-        schedules=_file(node, 'schedule_file', read_schedules, UNLIMITED),
+        schedules=schedules,
         services=_file(node, 'service_file', read_services, ()),
         accept_p256=value('accept_p256'),
-        tariff=_file(node, 'tariff_file', read_tariff, None),
+        tariffs=_file(
+            node, 'tariff_file',
+            lambda document: check_signature_of(read_tariffs(document, numbers)), None),
         renegotiation=value('renegotiation'),
         standby=value('standby'),
         service_renegotiation=value('service_renegotiation'),

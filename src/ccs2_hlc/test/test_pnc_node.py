@@ -10,10 +10,11 @@ import test_hlc_node as base  # noqa: E402
 from domain_coordinator import domain_id  # noqa: E402
 from iso2_bench import OFFER, authorization, discovery, installation, selection, setup  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from pnc_lab import CONTRACT, delivery, payment_details, signature  # noqa: E402
+from pnc_lab import CONTRACT, delivery, lab, payment_details, signature  # noqa: E402
 
 from ccs2_hlc import exi  # noqa: E402
 from ccs2_hlc.exi.messages import iso2, sap  # noqa: E402
+from ccs2_hlc.session.tariff_document import sign_document  # noqa: E402
 from ccs2_interfaces.msg import ChargingSession, PkiState, V2GConnection  # noqa: E402
 from ccs2_interfaces.srv import ContractCertificate  # noqa: E402
 from ccs2_node import STATE  # noqa: E402
@@ -141,14 +142,24 @@ def test_without_a_trusted_clock_or_a_back_office_nothing_is_accepted(start, sto
         graph.renew()
 
 
-@pytest.mark.parametrize(('text', 'complaint'), [
-    ('schedules: [{number: 1, steps: [{start: 1, power: 5}]}]', 'do not rise from 0'),
-    ('schedules: [', "schedule_file '"),
+def changed_tariff():
+    """Return a tariff file that was changed after it was signed."""
+    signer = lab().issued['mo_sub2']
+    return sign_document(
+        'steps: [{start: 0, level: 1}, {start: 9, level: 2}]', None, 86400, signer.key,
+        signer.certificate).replace('start: 9', 'start: 8')
+
+
+@pytest.mark.parametrize(('parameter', 'text', 'complaint'), [
+    ('schedule_file', 'schedules: [{number: 1, steps: [{start: 1, power: 5}]}]',
+     'do not rise from 0'),
+    ('service_file', 'services: [', "service_file '"),
+    ('tariff_file', changed_tariff(), 'the tariff of schedule 1 was changed after it was signed'),
 ])
-def test_a_file_that_makes_no_sense_is_refused(start, tmp_path, text, complaint):
-    path = tmp_path / 'schedules.yaml'
+def test_a_file_that_makes_no_sense_is_refused(start, tmp_path, parameter, text, complaint):
+    path = tmp_path / 'file.yaml'
     path.write_text(text, encoding='utf-8')
-    graph = start(f'schedule_file:={path}')
+    graph = start(f'{parameter}:={path}')
     assert not graph.transition(Transition.TRANSITION_CONFIGURE)
     code, output = graph.end()
     assert code == 0

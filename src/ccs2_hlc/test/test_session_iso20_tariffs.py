@@ -1,14 +1,10 @@
-"""What energy costs over time: files, price schedules by ISO 15118-20, the parameter sets."""
-
-import contextlib
+"""What energy costs over time: price schedules by ISO 15118-20, the parameter sets."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from iso20_bench import bring_to, detail, lead_to
 
 from ccs2_hlc.session.schedules import Schedule, Step
-from ccs2_hlc.session.tariffs import Levels, LevelStep, Prices, PriceStep, read_tariff
+from ccs2_hlc.session.tariffs import Levels, LevelStep, Prices, PriceStep, Tariffs
 
 PRICES = Prices('EUR', 'deu', (PriceStep(0, 0.59), PriceStep(3600, 0.39), PriceStep(90000, 0.1)))
 LEVELS = Levels((LevelStep(0, 3), LevelStep(3600, 0), LevelStep(7200, 3)))
@@ -16,7 +12,7 @@ LEVELS = Levels((LevelStep(0, 3), LevelStep(3600, 0), LevelStep(7200, 3)))
 
 def schedules(tariff, dynamic, service=2, departure=None):
     bench = bring_to(
-        'SCHEDULE_EXCHANGE', tariff=tariff, dynamic=dynamic, service=service,
+        'SCHEDULE_EXCHANGE', tariffs=Tariffs({4: tariff}), dynamic=dynamic, service=service,
         schedules=(Schedule(4, (Step(0, 10_000.0),)),))
     answer = bench.ask(bench.schedule_exchange(departure=departure))
     lead_to('CHARGING', bench, 'SCHEDULED')
@@ -57,42 +53,23 @@ def test_levels_are_told_with_schedules(dynamic):
 
 @pytest.mark.parametrize(('tariff', 'pricing'), [(None, 0), (PRICES, 1), (LEVELS, 2)])
 def test_the_parameter_sets_say_whether_there_are_prices(tariff, pricing):
-    bench = bring_to('SERVICE_DETAIL', tariff=tariff)
+    bench = bring_to(
+        'SERVICE_DETAIL', tariffs=None if tariff is None else Tariffs({1: tariff}))
     sets = bench.ask(detail()).service_parameter_list.parameter_set
     assert [entry.int_value for item in sets for entry in item.parameter
             if entry.name == 'Pricing'] == [pricing, pricing]
 
 
-def test_files_say_prices_or_levels():
-    assert read_tariff({
-        'currency': 'EUR', 'language': 'deu',
-        'steps': [{'start': 0, 'price': 0.59}, {'start': 3600, 'price': 0.39},
-                  {'start': 90000, 'price': 0.1}]}) == PRICES
-    assert read_tariff({'steps': [
-        {'start': 0, 'level': 3}, {'start': 3600, 'level': 0}, {'start': 7200, 'level': 3}]},
-    ) == LEVELS
-
-
-@pytest.mark.parametrize(('document', 'wrong'), [
-    (None, "'steps' is missing"),
-    ({'steps': []}, 'not a list of 1 to 12'),
-    ({'steps': [{'start': 5, 'level': 1}]}, 'do not rise from 0'),
-    ({'steps': [{'start': 0, 'level': 256}]}, r'steps\[0\].level is 256'),
-    ({'steps': [{'start': 0, 'level': 1.5}]}, r'steps\[0\].level is 1.5'),
-    ({'currency': 'EURO', 'language': 'deu', 'steps': [{'start': 0, 'price': 1}]}, 'currency'),
-    ({'currency': 'EUR', 'steps': [{'start': 0, 'price': 1}]}, "'language' is missing"),
-    ({'currency': 'EUR', 'language': 'deu', 'steps': [{'start': 0, 'price': -1}]}, 'price is -1'),
-    ({'currency': 'EUR', 'language': 'deu', 'steps': [{'start': 0}]}, "'price' is missing"),
-])
-def test_mistakes_in_a_file_are_named(document, wrong):
-    with pytest.raises(ValueError, match=wrong):
-        read_tariff(document)
-
-
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(['steps', 'start', 'price', 'level', 'currency', 'language']), inner)))
-def test_any_file_is_read_or_refused(document):
-    with contextlib.suppress(ValueError):
-        read_tariff(document)
+def test_each_schedule_has_a_tariff_of_its_own():
+    bench = bring_to(
+        'SCHEDULE_EXCHANGE', dynamic=False,
+        tariffs=Tariffs({4: PRICES, 5: Prices('EUR', 'deu', (PriceStep(0, 0.2),))}),
+        schedules=(Schedule(4, (Step(0, 10_000.0),)), Schedule(5, (Step(0, 5_000.0),))))
+    answer = bench.ask(bench.schedule_exchange(departure=3600))
+    assert {
+        choice.schedule_tuple_id: [
+            float(rule.energy_fee)
+            for stack in choice.charging_schedule.absolute_price_schedule
+            .price_rule_stacks.price_rule_stack for rule in stack.price_rule]
+        for choice in answer.scheduled_se_res_control_mode.schedule_tuple
+    } == {4: [0.59], 5: [0.2]}

@@ -1,7 +1,8 @@
-"""Command line: look into EXI messages and captures, and make messages from JSON.
+"""Command line: look into EXI messages and captures, make messages from JSON, sign tariffs.
 
 ``decode`` and ``trace`` take hexadecimal text, files (binary, hexadecimal, pcap or pcapng) or
-``-`` for standard input; ``encode`` takes JSON in the same ways.
+``-`` for standard input; ``encode`` takes JSON in the same ways.  ``sign-tariff`` signs a tariff
+file of the node ``hlc``.
 """
 
 from __future__ import annotations
@@ -84,6 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument('--no-validate', action='store_true',
                       help='write values that the schema forbids')
     made.add_argument('-o', '--output', type=Path, help='write binary EXI to this file instead')
+
+    text = "sign a tariff file with a mobility operator's key, for vehicles by ISO 15118-2"
+    made = commands.add_parser('sign-tariff', help=text, description=text)
+    made.set_defaults(run=_sign_tariff)
+    made.add_argument('file', type=Path, help='tariff file (YAML) that nobody has signed')
+    made.add_argument('--schedules', type=Path,
+                      help='schedule file of the same station, if it has one')
+    made.add_argument('--key', type=Path, required=True,
+                      help='private key (PEM) of the sub-CA that issues the contracts')
+    made.add_argument('--certificate', type=Path, required=True, help='its certificate (PEM)')
+    made.add_argument('--duration', type=int, default=86400,
+                      help='how long the tariffs hold in s (default: a day)')
+    made.add_argument('-o', '--output', type=Path, help='write the signed file here')
     return parser
 
 
@@ -140,6 +154,30 @@ def _encode(options: argparse.Namespace) -> bool:
     else:
         for data in results:
             print(data.hex())
+    return False
+
+
+def _sign_tariff(options: argparse.Namespace) -> bool:
+    from ccs2_pki.certificate import parse_certificates
+    from ccs2_pki.errors import PkiError
+    from ccs2_pki.keys import parse_private_key
+
+    from ..session.tariff_document import sign_document
+
+    try:
+        certificate, *more = parse_certificates(options.certificate.read_bytes())
+        if more:
+            raise UsageError(f'{options.certificate}: more than one certificate')
+        signed = sign_document(
+            options.file.read_text(encoding='utf-8'),
+            None if options.schedules is None else options.schedules.read_text(encoding='utf-8'),
+            options.duration, parse_private_key(options.key.read_bytes()), certificate)
+    except PkiError as error:
+        raise UsageError(str(error)) from None
+    if options.output is None:
+        print(signed, end='')
+    else:
+        options.output.write_text(signed, encoding='utf-8')
     return False
 
 

@@ -73,12 +73,14 @@ VERDICTS: Mapping[ChainResult, Trigger] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a contract chain is worth; `key` and `emaid` are there if it is accepted."""
+    """What a contract chain is worth; `key`, `emaid` and `issuer` are there if it is accepted."""
 
     trigger: Trigger
     detail: str = ''
     key: PublicKey | None = field(default=None, repr=False)
     emaid: str = ''
+    #: The sub-CA, or the root, that has issued the contract.
+    issuer: Certificate | None = field(default=None, repr=False)
 
 
 def judge_contract(
@@ -97,7 +99,8 @@ def judge_contract(
     if emaid is not None and not same_emaid(emaid, leaf.common_name):
         return Judgement(Trigger.CERTIFICATE_CHAIN, 'eMAID is not that of the certificate')
     return Judgement(
-        VERDICTS[verdict.result], key=leaf.public_key, emaid=leaf.common_name)
+        VERDICTS[verdict.result], key=leaf.public_key, emaid=leaf.common_name,
+        issuer=verdict.path[1] if len(verdict.path) > 1 else verdict.anchor)
 
 
 def check_signature(

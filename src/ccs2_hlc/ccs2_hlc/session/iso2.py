@@ -14,6 +14,7 @@ from .command import Shutdown
 from .context import Context, Paused
 from .engine import Answer, Refused, Rule
 from .iso2_payment import Iso2Payment, State
+from .iso2_tariffs import NOTHING, tariffs_for
 from .protocols import ISO_15118_2
 from .schedules import Schedule, Step, offered
 from .station import OperatorLimits, Snapshot
@@ -66,6 +67,8 @@ class Iso2Engine(Iso2Payment):
         super().__init__(context)
         #: The schedules as the vehicle has got them, and what they were made from.
         self.schedules: tuple[Schedule, ...] = ()
+        #: What it is told of their price.
+        self.tariffs = NOTHING
         self._schedules_since = 0.0
         self._limits_then = OperatorLimits()
         #: The schedule that the vehicle has chosen.
@@ -129,6 +132,11 @@ class Iso2Engine(Iso2Payment):
         self.schedules = offered(
             self.station.schedules, station.maximum_power, limits.departure_time,
             request.max_entries_sa_schedule_tuple)
+        self.tariffs = tariffs_for(
+            self.station.tariffs, self.schedules, request.max_entries_sa_schedule_tuple,
+            contract_issuer=self.contract_issuer,
+            by_contract=self.authorization is AuthorizationKind.CONTRACT)
+        self.response_signature = self.tariffs.signature
         self._schedules_since = snapshot.now
         self._limits_then = snapshot.limits
         return Answer()

@@ -94,7 +94,7 @@ class Iso20Common(DcEngine):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.variants = variants_with(self.station.tariff)
+        self.variants = variants_with(self.station.tariffs)
         self.selection: Selection | None = None
         #: Energy transfer services that were offered last, and the others.
         self.offered_energy: tuple[int, ...] = ()

@@ -175,13 +175,13 @@ def _schedule_exchange(case: Case[common.ScheduleExchangeReq]) -> common.V2GResp
     engine, dynamic = case.engine, case.request.scheduled_se_req_control_mode is None
     both = engine.selection is not None and engine.selection.bidirectional
     schedules = engine.schedules or NO_SCHEDULES
-    tariff = None if _failed(case.code) else engine.station.tariff
+    tariffs = None if _failed(case.code) else engine.station.tariffs
     return common.ScheduleExchangeRes(
         **_head(case), evse_processing=common.Processing.FINISHED,
         dynamic_se_res_control_mode=None if not dynamic else common.DynamicSEResControlMode(
-            **price_of(tariff, schedules[0], engine.schedules_anchor)),
+            **price_of(tariffs, schedules[0], engine.schedules_anchor)),
         scheduled_se_res_control_mode=None if dynamic else schedule_tuples(
-            schedules, engine.schedules_anchor, tariff,
+            schedules, engine.schedules_anchor, tariffs,
             _offered(case).maximum_discharge_power if both else None))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..exi.messages.iso20 import common
 from .schedules import Schedule, Step, sendable
-from .tariffs import Prices, Tariff
+from .tariffs import Prices, Tariffs
 
 #: The price depends on the power alone.
 PRICE_ALGORITHM = 'urn:iso:std:iso:15118:-20:PriceAlgorithm:1-Power'
@@ -16,7 +16,7 @@ NO_SCHEDULES = (Schedule(1, (Step(0, 0.0),)),)
 
 
 def schedule_tuples(
-    schedules: Sequence[Schedule], anchor: int, tariff: Tariff | None,
+    schedules: Sequence[Schedule], anchor: int, tariffs: Tariffs | None,
     discharge_power: float | None,
 ) -> common.ScheduledSEResControlMode:
     """Return the schedules for a message.
@@ -29,17 +29,18 @@ def schedule_tuples(
             schedule_tuple_id=schedule.number,
             charging_schedule=common.ChargingSchedule(
                 power_schedule=_power(schedule.steps, schedule.duration, anchor),
-                **price_of(tariff, schedule, anchor)),
+                **price_of(tariffs, schedule, anchor)),
             discharging_schedule=None if discharge_power is None else common.ChargingSchedule(
                 power_schedule=_power(
                     [Step(0, sendable(discharge_power))], schedule.duration, anchor)))
         for schedule in schedules])
 
 
-def price_of(tariff: Tariff | None, schedule: Schedule, anchor: int) -> dict[str, Any]:
+def price_of(tariffs: Tariffs | None, schedule: Schedule, anchor: int) -> dict[str, Any]:
     """Return the price schedule that belongs to a schedule, by the name of its element."""
-    if tariff is None:
+    if tariffs is None:
         return {}
+    tariff = tariffs.each[schedule.number]
     if isinstance(tariff, Prices):
         return {'absolute_price_schedule': common.AbsolutePriceSchedule(
             time_anchor=anchor, price_schedule_id=schedule.number,

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from ..exi.messages.iso20 import common
 from .services import Quantity, Service
-from .tariffs import Prices, Tariff
+from .tariffs import Tariffs
 from .views import ControlMode
 
 DC, DC_BPT = 2, 6
@@ -125,11 +125,11 @@ def energy_services(bidirectional: bool) -> tuple[int, ...]:
     return (DC, DC_BPT) if bidirectional else (DC,)
 
 
-def variants_with(tariff: Tariff | None) -> Variants:
-    """Return the parameter sets of a station with this tariff."""
+def variants_with(tariffs: Tariffs | None) -> Variants:
+    """Return the parameter sets of a station with these tariffs."""
     pricing = (
-        Pricing.NONE if tariff is None
-        else Pricing.ABSOLUTE if isinstance(tariff, Prices) else Pricing.LEVELS)
+        Pricing.NONE if tariffs is None
+        else Pricing.ABSOLUTE if tariffs.in_currency else Pricing.LEVELS)
     return {
         service: tuple(replace(variant, pricing=pricing) for variant in sets)
         for service, sets in VARIANTS.items()}

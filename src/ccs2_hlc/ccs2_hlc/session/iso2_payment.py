@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
-from ccs2_pki.certificate import PublicKey
+from ccs2_pki.certificate import Certificate, PublicKey
 from ccs2_pki.profiles import ISO2
 from ccs2_pki.signatures import ISO2_SUITES
 
@@ -78,14 +78,15 @@ class Iso2Payment(DcMessages):
         #: Outstanding challenge: bound to this session, used once.
         self.challenge: bytes | None = None
         self.contract_key: PublicKey | None = None
+        self.contract_issuer: Certificate | None = None
         self._joined: Paused | None = None
         self._proven = False
         self._emaid = ''
         self._certificate_sets: frozenset[int] = frozenset()
         #: Header of the request that is being handled.
         self.header = iso2.MessageHeader(session_id=b'')
-        #: The back office's, over parts of the response that it has made.
-        self._response_signature: xmldsig.Signature | None = None
+        #: Somebody else's, over parts of the response that come from there.
+        self.response_signature: xmldsig.Signature | None = None
 
     def open(self, message: iso2.V2GMessage) -> tuple[bytes, Any]:
         """Return session id and request of a message."""
@@ -98,7 +99,7 @@ class Iso2Payment(DcMessages):
 
     def wrap(self, response: iso2.BodyElement) -> iso2.V2GMessage:
         """Return the message that carries a response; zero stands for no session yet."""
-        signature, self._response_signature = self._response_signature, None
+        signature, self.response_signature = self.response_signature, None
         return iso2.V2GMessage(
             header=iso2.MessageHeader(
                 session_id=self.session_id or bytes(8), signature=signature),
@@ -192,7 +193,7 @@ class Iso2Payment(DcMessages):
             (chain.certificate, *(() if below is None else below.certificate)))
         if judgement.key is None:
             raise Refused(judgement.trigger, judgement.detail)
-        self.contract_key = judgement.key
+        self.contract_key, self.contract_issuer = judgement.key, judgement.issuer
         self._emaid = request.emaid
         self.challenge = self.context.new_challenge()
         return Answer(trigger=judgement.trigger)
@@ -282,4 +283,4 @@ class Iso2Payment(DcMessages):
                 _BACK_OFFICE_CODES.get(code, Trigger.BACK_OFFICE_REFUSED), code.value)
         if message.header.signature is None:
             raise Refused(Trigger.BACK_OFFICE_REFUSED, 'answer is not signed')
-        self._response_signature = message.header.signature
+        self.response_signature = message.header.signature

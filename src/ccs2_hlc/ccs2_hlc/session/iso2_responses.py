@@ -223,7 +223,9 @@ def _charge_parameter_discovery(
         response_code=case.code,
         evse_processing=TRUTH[case.condition].processing,
         sa_schedules=None if _failed(case.code) else iso2.SAScheduleList(
-            sa_schedule_tuple=[_tuple(schedule) for schedule in case.engine.schedules]),
+            sa_schedule_tuple=[
+                _tuple(schedule, case.engine.tariffs.elements.get(schedule.number))
+                for schedule in case.engine.schedules]),
         evse_charge_parameter=iso2.DCEVSEChargeParameter(
             dc_evse_status=_status(case),
             evse_maximum_current_limit=_of(station.maximum_current, unit.A),
@@ -235,7 +237,7 @@ def _charge_parameter_discovery(
             evse_peak_current_ripple=_of(station.peak_current_ripple, unit.A)))
 
 
-def _tuple(schedule: Schedule) -> iso2.SAScheduleTuple:
+def _tuple(schedule: Schedule, tariff: iso2.SalesTariff | None) -> iso2.SAScheduleTuple:
     last = schedule.steps[-1]
     return iso2.SAScheduleTuple(
         sa_schedule_tuple_id=schedule.number,
@@ -245,7 +247,8 @@ def _tuple(schedule: Schedule) -> iso2.SAScheduleTuple:
                     start=step.start,
                     duration=schedule.duration - step.start if step is last else None),
                 p_max=_of(step.power, iso2.Unit.W))
-            for step in schedule.steps]))
+            for step in schedule.steps]),
+        sales_tariff=tariff)
 
 
 def _cable_check(case: Case[iso2.CableCheckReq]) -> iso2.CableCheckRes:

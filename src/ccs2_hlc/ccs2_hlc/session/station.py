@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .schedules import UNLIMITED, Schedule
 from .services import Service
-from .tariffs import Tariff
+from .tariffs import Tariffs
 
 if TYPE_CHECKING:
     from .back_office import BackOfficeAnswer
@@ -307,8 +307,8 @@ class Station:
     services: tuple[Service, ...] = ()
     #: Accept contracts by ISO 15118-20 on curves of ISO 15118-2: for tests with other stacks only.
     accept_p256: bool = False
-    #: What energy costs, told with schedules by ISO 15118-20; ``None``: nothing is told.
-    tariff: Tariff | None = None
+    #: What energy costs by each schedule, told by ISO 15118; ``None``: nothing is told.
+    tariffs: Tariffs | None = None
     #: Whether a vehicle may interrupt charging and keep the contactors closed (ISO 15118-20).
     standby: bool = True
     #: Whether a vehicle may choose other services after a stop (ISO 15118-20).
