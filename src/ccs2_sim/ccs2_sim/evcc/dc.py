@@ -112,17 +112,22 @@ class DcEvcc(Engine):
             ev_ready=self.wish.load != 'B', ev_error_code=self.messages.DCEVErrorCode.NO_ERROR,
             ev_ress_soc=round(100 * self.vehicle.state_of_charge))
 
+    @property
+    def wanted_energy(self) -> float:
+        """Return the energy until the state of charge that the driver wants, J."""
+        missing = self.settings.target_state_of_charge - self.vehicle.state_of_charge
+        return max(missing, 0.0) * self.vehicle.capacity
+
     def charge_parameter(self) -> Any:
         """Return the car's limits and wishes."""
         state, settings = self.vehicle, self.settings
-        wanted = max(settings.target_state_of_charge - state.state_of_charge, 0.0) * state.capacity
         return self.messages.DCEVChargeParameter(
             dc_ev_status=self.ev_status(),
             ev_maximum_current_limit=self.quantity(settings.maximum_current, 'A'),
             ev_maximum_power_limit=self.quantity(settings.maximum_power, 'W'),
             ev_maximum_voltage_limit=self.quantity(state.maximum_voltage, 'V'),
             ev_energy_capacity=self.quantity(state.capacity / 3600, 'WH'),
-            ev_energy_request=self.quantity(wanted / 3600, 'WH'),
+            ev_energy_request=self.quantity(self.wanted_energy / 3600, 'WH'),
             full_soc=100, bulk_soc=80)
 
     def power_parameter(self, on: bool) -> Any:

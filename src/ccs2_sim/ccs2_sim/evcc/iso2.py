@@ -17,6 +17,7 @@ from ccs2_sim.evcc.dc import (
 from ccs2_sim.evcc.engine import END, Span, Step
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.schedule import MOST_ENTRIES, Schedule
+from ccs2_sim.evcc.tariffs import believed
 from ccs2_sim.evcc.vehicle import Acquisition, CarSettings
 from ccs2_sim.evcc.wallet import (
     Credential,
@@ -349,12 +350,17 @@ def _parameters_discovered(evcc: Iso2Evcc, body: iso2.ChargeParameterDiscoveryRe
         return evcc.go_on('ChargeParameterDiscovery')
     if not isinstance(body.sa_schedules, iso2.SAScheduleList):
         raise Ended(ErrorCode.REFUSED, 'the station has finished without a schedule')
+    tuples = body.sa_schedules.sa_schedule_tuple
     try:
-        offered = schedule.read(body.sa_schedules.sa_schedule_tuple, evcc.now)
-    except ValueError as error:
+        tariffs = believed(
+            tuples, evcc.received_signature,
+            None if evcc.wallet is None else evcc.contract)
+        offered = schedule.read(tuples, evcc.now, tariffs)
+    except (Mistrust, ValueError) as error:
         raise Ended(ErrorCode.REFUSED, str(error)) from None
     preferred = evcc.resumed.schedule if evcc.resumed is not None and evcc.joined else None
-    evcc.schedule = schedule.choose(offered, preferred)
+    evcc.schedule = schedule.choose(
+        offered, preferred, power=evcc.settings.maximum_power, need=evcc.wanted_energy)
     return evcc.go_on('CableCheck')
 
 
