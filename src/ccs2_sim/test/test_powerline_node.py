@@ -14,6 +14,7 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
+import dpkt  # noqa: E402
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix  # noqa: E402
 
 try:
@@ -32,6 +33,7 @@ from rclpy.qos import QoSProfile  # noqa: E402
 
 from ccs2_interfaces.msg import ControlPilot, Link, V2GConnection  # noqa: E402
 from ccs2_interfaces.srv import Reset  # noqa: E402
+from ccs2_link.homeplug.frame import decode  # noqa: E402
 from ccs2_node import EVENT, STATE  # noqa: E402
 from ccs2_sim.powerline.car_link import CarLink  # noqa: E402
 from ccs2_sim.powerline.firmware import FirmwareConfig  # noqa: E402
@@ -190,8 +192,15 @@ def test_the_link_on_the_graph(short_path):
     async def scenario(graph):
         await graph.bring_up()
         await graph.wait(lambda: graph.state == Link.STATE_UNMATCHED)
+        graph.server.capture(short_path / 'line.pcap')
         await graph.plug()
         link = graph.link
+        with (short_path / 'line.pcap').open('rb') as file:
+            frames = [frame for _, frame in dpkt.pcap.Reader(file)]
+        matched = frames[-1]
+        assert decode(matched).message.nid == bytes(link.nid)
+        assert decode(matched).destination == graph.car.modem.mac
+        assert (short_path / 'line.pcap').stat().st_mode & 0o777 == 0o600
         assert link.interface == 'lo'
         assert bytes(link.peer_mac) == graph.car.modem.mac
         assert bytes(link.run_id) == graph.car.status.run_id

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -57,6 +58,8 @@ class PowerLine:
     def __init__(self, random: Random) -> None:
         """Draw losses and delays from `random`, so that a seed repeats a run."""
         self.counters: Counter[str] = Counter()
+        #: Told every frame that is sent; a capture, for one.
+        self.on_frame: Callable[[bytes], None] = lambda frame: None
         self._random = random
         self._stations: dict[str, Station] = {}
         self._paths: dict[frozenset[str], Path] = {}
@@ -82,6 +85,7 @@ class PowerLine:
 
     def send(self, now: float, sender: str, frame: bytes, network: Network | None) -> None:
         """Let a modem speak to all that have a path to it."""
+        self.on_frame(frame)
         for name, path in self._neighbours(sender):
             if now < self._noise_until or self._random.random() < path.loss:
                 self.counters['lost'] += 1

@@ -13,9 +13,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+
+import dpkt  # type: ignore[import-untyped]
 
 from ccs2_sim.powerline.firmware import Firmware, FirmwareConfig
 from ccs2_sim.powerline.line import Path as LinePath
@@ -125,6 +128,14 @@ class LineServer:
         self._ports[name].firmware.restart(self.loop.time())
         self.schedule()
 
+    def capture(self, path: Path) -> None:
+        """Write every frame from now on to a file that its owner alone can read."""
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(descriptor, 'wb', buffering=0)
+        writer = dpkt.pcap.Writer(file)
+        self.line.on_frame = lambda frame: writer.writepkt(frame, time.time())
+
     def noise(self, duration: float) -> None:
         """Drown the line for so many seconds."""
         self.line.noise(self.loop.time(), duration)
@@ -168,6 +179,9 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--delay', type=float, default=0.002, help='of each frame [s]')
     parser.add_argument('--jitter', type=float, default=0.0, help='added to the delay [s]')
     parser.add_argument('--seed', type=int, help='repeats a run')
+    parser.add_argument(
+        '--capture', type=Path, help='write every frame on the line to this file (pcap); network '
+        'keys are in it, for SLAC tells them to whoever listens')
     # A launch file adds ROS arguments, which mean nothing here.
     known, _ = parser.parse_known_args(args)
     return known
@@ -175,6 +189,8 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
 
 async def _serve(options: argparse.Namespace) -> None:
     server = LineServer(options.directory, options.seed)
+    if options.capture is not None:
+        server.capture(options.capture)
     pairs = [tuple(pair.split(',')) for pair in options.pair]
     quality = {
         name: getattr(options, name) for name in ('loss', 'duplication', 'delay', 'jitter')
