@@ -18,3 +18,14 @@ def station(tmp_path_factory):
         with PlantRecord(run / 'connector_1.sock') as record:
             connector.processes, connector.record = processes, record
             yield connector
+
+
+@pytest.fixture(scope='session')
+def pki(tmp_path_factory):
+    """The folder of a laboratory and of a store that trusts it."""
+    pytest.importorskip('rclpy', reason='ROS 2 is not set up')
+    from station import laboratory
+
+    folder = tmp_path_factory.mktemp('pki')
+    laboratory.make(folder)
+    return folder

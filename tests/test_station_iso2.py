@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 
 from station_run import LONG, run_station
+from station_sequences import CHARGE, CHARGE_20, FIRST, FIRST_20, LAST, LAST_20, messages
 
 from ccs2_interfaces.action import Charge
 from ccs2_interfaces.msg import ChargingSession, V2GConnection
@@ -16,38 +17,20 @@ from station.record import Recorder, TraceFile
 
 pytestmark = [pytest.mark.xdist_group('station'), LONG]
 
-FIRST = ['SupportedAppProtocol', 'SessionSetup', 'ServiceDiscovery']
-CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery', 'CurrentDemand']
-FIRST_20 = ['SupportedAppProtocol', 'SessionSetup', 'AuthorizationSetup', 'Authorization',
-            'ServiceDiscovery', 'ServiceDetail', 'ServiceSelection']
-CHARGE_20 = ['DCChargeParameterDiscovery', 'ScheduleExchange', 'DCCableCheck', 'DCPreCharge',
-             'PowerDelivery', 'DCChargeLoop']
-LAST_20 = ['PowerDelivery', 'DCWeldingDetection', 'SessionStop']
-LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
-
-
-@pytest.fixture(scope='module')
-def pki(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('pki')
-    laboratory.make(folder)
-    return folder
-
 
 @pytest.fixture
 def charge(pki, tmp_path_factory):
     """Return a function that lets a car charge at a station of its own; it returns the record."""
-    def run(authorization, acquisition='', misbehaviour='', car=(), mode=''):
+    def run(authorization, misbehaviour='', car=(), mode=''):
         folder = tmp_path_factory.mktemp('s')
-        changes = laboratory.secured(
-            pki, authorization, acquisition, tls='1.3' if mode else '1.2')
+        changes = laboratory.secured(pki, authorization, tls='1.3' if mode else '1.2')
         if mode:
             # Energy goes out of the car for the first part of the charge.
             changes += laboratory.in_mode(mode, 0.4996)
         changes += [('car.yaml', 'interface: lo', f'interface: lo\n    {line}') for line in car]
-        more = {'laboratory': pki / laboratory.LABORATORY} if acquisition else {}
         with run_station(
-            folder, changes=changes, store=pki / laboratory.STORE, **more,
-        ) as (processes, domain, _), Connector(domain=domain) as station:
+            folder, changes=changes, store=pki / laboratory.STORE,
+        ) as (_, domain, _), Connector(domain=domain) as station:
             station.wait_until_ready()
             recorder = Recorder(TraceFile(folder / 'trace.jsonl'))
             seen = {}
@@ -66,14 +49,8 @@ def charge(pki, tmp_path_factory):
             recorder.seen = seen
             recorder.lines = [
                 json.loads(line) for line in (folder / 'trace.jsonl').read_text().splitlines()]
-            recorder.log = '\n'.join(processes.lines)
             return recorder
     return run
-
-
-def messages(record):
-    names = [line['message'].removesuffix('Req').removesuffix('Res') for line in record.lines]
-    return [name for index, name in enumerate(names) if not index or name != names[index - 1]]
 
 
 def security(record):
@@ -88,21 +65,6 @@ def test_external_payment_over_tls(charge):
         *FIRST, 'PaymentServiceSelection', 'Authorization', *CHARGE, *LAST]
     assert security(record) == {V2GConnection.SECURITY_TLS_1_2}
     assert record.result.energy > 50_000.0
-
-
-def test_plug_and_charge_with_installation_of_the_contract(charge):
-    record = charge('pnc', 'install')
-    assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
-    names = messages(record)
-    first = [*FIRST, 'ServiceDetail', 'PaymentServiceSelection', 'CertificateInstallation',
-             'PaymentDetails', 'Authorization', *CHARGE]
-    assert names[:len(first)] == first
-    assert 'MeteringReceipt' in names
-    assert names[-3:] == LAST
-    session = record.seen['session'][-1]
-    assert session.authorization == ChargingSession.AUTHORIZATION_CONTRACT
-    assert session.authorized
-    assert 'contract given' in record.log
 
 
 def test_a_paused_session_goes_on(charge):
