@@ -35,8 +35,7 @@ class TrustKeeper:
         self._generation: int | None = None
         self._time_trusted = False
         self.trust: Trust | None = None
-        #: Why contracts cannot be checked, '' if they can.
-        self.problem = 'the keeper of the certificate store is silent'
+        self._failure = 'the keeper of the certificate store is silent'
 
     async def pki_state(self, generation: int, time_trusted: bool) -> None:
         """Take note of what the store's keeper says; read the store if it has changed.
@@ -49,14 +48,17 @@ class TrustKeeper:
         try:
             snapshot = await asyncio.to_thread(self._load)
         except PkiError as error:
-            self.trust, self.problem = None, f'certificate store: {error}'
+            self.trust, self._failure = None, f'certificate store: {error}'
             return
         self._generation = generation
         self.trust = Trust(
             roots=snapshot.roots, now=self._now, revocation=snapshot.revocation,
             policy=self._policy)
-        self.problem = '' if self.trust.knows_contracts else (
-            'no root of a contract in the certificate store')
+
+    @property
+    def problem(self) -> str:
+        """Why contracts cannot be checked, '' if they can."""
+        return self._failure if self.trust is None else self.trust.doubt
 
     def _load(self) -> Snapshot:
         return Store(self._directory).load()

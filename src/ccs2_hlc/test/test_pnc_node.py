@@ -15,7 +15,7 @@ from pnc_lab import CONTRACT, delivery, lab, payment_details, signature  # noqa:
 from ccs2_hlc import exi  # noqa: E402
 from ccs2_hlc.exi.messages import iso2, sap  # noqa: E402
 from ccs2_hlc.session.tariff_document import sign_document  # noqa: E402
-from ccs2_interfaces.msg import ChargingSession, PkiState, V2GConnection  # noqa: E402
+from ccs2_interfaces.msg import ChargingSession, Fault, PkiState, V2GConnection  # noqa: E402
 from ccs2_interfaces.srv import ContractCertificate  # noqa: E402
 from ccs2_node import STATE  # noqa: E402
 from ccs2_pki.lab.directory import fill_store  # noqa: E402
@@ -123,23 +123,44 @@ def test_a_contract_from_the_certificate_store_to_the_session_topic(start, store
 def test_without_a_trusted_clock_or_a_back_office_nothing_is_accepted(start, store):
     folder, hierarchy = store
     graph = start('contract_payment:=local', f'store:={folder}', 'certificate_service:=true')
-    graph.keeper_says(Store(folder).generation(), time_trusted=False)
+    generation = Store(folder).generation()
     graph.activate()
-    for request, code in (
-        (payment_details([c.der for c in hierarchy.issued['contract'].chain]), R.FAILED),
-        (installation(), R.FAILED_NO_CERTIFICATE_AVAILABLE),
-    ):
-        graph.wait(lambda: any(
-            status.message == 'can be checked'
-            for report in graph.reports for status in report.status))
+
+    def contracts():
+        return next((
+            status.message for report in reversed(graph.reports) for status in report.status
+            if status.name == 'hlc: contracts'), '')
+
+    def begin():
         graph.session_id = bytes(8)
         graph.open_tls()
         graph.ask(setup())
-        graph.ask(discovery())
-        graph.ask(selection(CONTRACT, services=((1, None), (2, 1))))
-        assert graph.ask(request).response_code is code
+        return graph.ask(discovery()).payment_option_list.payment_option
+
+    def end():
         graph.connection.state = V2GConnection.STATE_CLOSED
         graph.renew()
+
+    graph.keeper_says(generation, time_trusted=False)
+    graph.wait(lambda: 'clock is not set' in contracts())
+    assert CONTRACT not in begin()
+    end()
+    graph.keeper_says(generation)
+    graph.wait(lambda: contracts() == 'can be checked')
+    # The clock is lost in the middle of a session.
+    assert CONTRACT in begin()
+    graph.ask(selection(CONTRACT))
+    graph.keeper_says(generation, time_trusted=False)
+    graph.wait(lambda: 'clock is not set' in contracts())
+    chain = [c.der for c in hierarchy.issued['contract'].chain]
+    assert graph.ask(payment_details(chain)).response_code is R.FAILED
+    graph.wait(lambda: [fault.code for fault in graph.session.faults] == [Fault.CLOCK])
+    end()
+    graph.keeper_says(generation)
+    graph.wait(lambda: contracts() == 'can be checked')
+    begin()
+    graph.ask(selection(CONTRACT, services=((1, None), (2, 1))))
+    assert graph.ask(installation()).response_code is R.FAILED_NO_CERTIFICATE_AVAILABLE
 
 
 def changed_tariff():

@@ -70,6 +70,7 @@ def test_contracts_are_offered_over_tls_with_roots_only():
     assert options(pnc_bench(contract_payment=ContractPayment.OFF)) == [EXTERNAL]
     assert options(pnc_bench(trust=None)) == [EXTERNAL]
     assert options(pnc_bench(trust=dataclasses.replace(trust(), roots={}))) == [EXTERNAL]
+    assert options(pnc_bench(trust=trust(now=None))) == [EXTERNAL]
 
 
 def test_a_contract_cannot_be_selected_without_tls():
@@ -152,7 +153,9 @@ def test_every_wrong_chain_gives_its_code(name):
     expected = EXPECTED.get(name, R.FAILED_CERT_CHAIN_ERROR)
     assert answer.gen_challenge == bytes(16)
     ends_in_failure(bench, answer, expected)
-    assert not bench.secc.session().authorized
+    session = bench.secc.session()
+    assert not session.authorized
+    assert [fault.code for fault in session.faults] == [705]
     # The next session works.
     bench.session_id = bytes(8)
     bench.secc.set_trust(trust())
@@ -180,7 +183,11 @@ def test_what_cannot_be_checked_is_refused(doubt):
         'clock': trust(now=None), 'revocation': trust(revocation=RevocationPolicy.REQUIRED),
         'store': None}[doubt])
     answer = bench.ask(payment_details())
-    assert bench.secc.session().message.startswith(CAUSES[Trigger.CERTIFICATE_UNCHECKED].text)
+    session = bench.secc.session()
+    cause = CAUSES[
+        Trigger.CLOCK_NOT_TRUSTED if doubt == 'clock' else Trigger.CERTIFICATE_UNCHECKED]
+    assert session.message.startswith(cause.text)
+    assert [fault.code for fault in session.faults] == [507 if doubt == 'clock' else 705]
     ends_in_failure(bench, answer, R.FAILED)
 
 

@@ -227,11 +227,10 @@ def test_a_certificate_that_expires_soon_is_told():
 
 
 def test_what_cannot_be_checked_is_not_accepted():
-    car = Car(trust=trust(now=None))
-    assert car.prove().response_code is C.WARNING_GENERAL_PNC_AUTHORIZATION_ERROR
-    car = Car()
-    car.bench.secc.set_trust(None)
-    assert car.prove().response_code is C.WARNING_GENERAL_PNC_AUTHORIZATION_ERROR
+    for doubtful in (trust(now=None), None):
+        car = Car()
+        car.bench.secc.set_trust(doubtful)
+        assert car.prove().response_code is C.WARNING_GENERAL_PNC_AUTHORIZATION_ERROR
 
 
 # Contract certificates for the vehicle.

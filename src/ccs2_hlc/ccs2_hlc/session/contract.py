@@ -47,9 +47,11 @@ class Trust:
     policy: ChainPolicy = DEFAULT_POLICY
 
     @property
-    def knows_contracts(self) -> bool:
-        """Whether there is any root that a contract can go back to."""
-        return bool(anchors_for(Role.CONTRACT, self.roots))
+    def doubt(self) -> str:
+        """Why no contract can be checked, '' if that is possible."""
+        if not anchors_for(Role.CONTRACT, self.roots):
+            return 'no root of a contract in the certificate store'
+        return '' if self.now() is not None else 'clock is not set: no certificate can be checked'
 
 
 #: Every result of a chain check; what is not named is a faulty chain.
@@ -66,7 +68,7 @@ VERDICTS: Mapping[ChainResult, Trigger] = dict.fromkeys(
     ChainResult.LEAF_EXTENDED_KEY_USAGE: Trigger.CERTIFICATE_NOT_ALLOWED,
     ChainResult.LEAF_IS_CA: Trigger.CERTIFICATE_NOT_ALLOWED,
     ChainResult.CA_KEY_USAGE: Trigger.CERTIFICATE_NOT_ALLOWED,
-    ChainResult.TIME_NOT_TRUSTED: Trigger.CERTIFICATE_UNCHECKED,
+    ChainResult.TIME_NOT_TRUSTED: Trigger.CLOCK_NOT_TRUSTED,
     ChainResult.REVOCATION_UNKNOWN: Trigger.CERTIFICATE_UNCHECKED,
 }
 

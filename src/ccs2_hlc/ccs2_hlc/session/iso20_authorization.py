@@ -59,7 +59,7 @@ class Iso20Authorization(Iso20Common):
         trust = snapshot.trust
         if (
             self.station.contract_payment is not ContractPayment.OFF
-            and trust is not None and trust.knows_contracts
+            and trust is not None and not trust.doubt
         ):
             self.authorization_services = (_PNC, _EIM)
             self.challenge = self.context.new_challenge()

@@ -40,6 +40,7 @@ CODES: dict[Trigger, iso2.ResponseCode] = {
     Trigger.RECEIPT: _R.FAILED_METERING_SIGNATURE_NOT_VALID,
     **dict.fromkeys((
         Trigger.CERTIFICATE_UNCHECKED,
+        Trigger.CLOCK_NOT_TRUSTED,
         Trigger.BACK_OFFICE_LATE,
         Trigger.RENEGOTIATED_TOO_EARLY,
         Trigger.PAUSED_TOO_EARLY,
@@ -73,6 +74,7 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.CERTIFICATE_NOT_ALLOWED: _DETAILS,
     Trigger.CERTIFICATE_CHAIN: _CERTIFICATE,
     Trigger.CERTIFICATE_UNCHECKED: _DETAILS,
+    Trigger.CLOCK_NOT_TRUSTED: _DETAILS,
     Trigger.CHALLENGE: ('AuthorizationRes',),
     Trigger.SIGNATURE: (*_INSTALLATION, 'AuthorizationRes'),
     Trigger.CONTRACT_CANCELED: _INSTALLATION,

@@ -129,7 +129,7 @@ class Iso2Payment(DcMessages):
         if (
             self.station.contract_payment is not ContractPayment.OFF
             and self.context.security is not Security.NONE
-            and trust is not None and trust.knows_contracts
+            and trust is not None and not trust.doubt
         ):
             self.payment_options = tuple(_OPTIONS)
             self.offers_certificates = self.station.certificate_service

@@ -78,6 +78,7 @@ class Trigger(StrEnum):
     CERTIFICATE_NOT_ALLOWED = auto()
     CERTIFICATE_CHAIN = auto()
     CERTIFICATE_UNCHECKED = auto()
+    CLOCK_NOT_TRUSTED = auto()
     CHALLENGE = auto()
     SIGNATURE = auto()
     RECEIPT = auto()
@@ -162,10 +163,12 @@ class FaultCode:
     SAFETY_SILENT = 503
     PILOT_SILENT = 504
     TRANSPORT_SILENT = 505
+    CLOCK = 507
     LINK_LOST = 508
     COMMUNICATION_SETUP_TIMEOUT = 701
     SEQUENCE_TIMEOUT = 702
     PROTOCOL_ERROR = 703
+    CERTIFICATE = 705
     VEHICLE_ERROR = 706
 
 
@@ -186,6 +189,10 @@ class Cause:
 
 def _refused(text: str) -> Cause:
     return Cause(text, StopReason.PROTOCOL, fault=FaultCode.PROTOCOL_ERROR)
+
+
+def _distrusted(text: str) -> Cause:
+    return Cause(text, StopReason.PROTOCOL, fault=FaultCode.CERTIFICATE)
 
 
 def _station(text: str, condition: Condition = Condition.MALFUNCTION,
@@ -233,14 +240,17 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.VEHICLE_ERROR: Cause(
         'vehicle reports an error of its own', StopReason.VEHICLE,
         fault=FaultCode.VEHICLE_ERROR),
-    Trigger.CERTIFICATE_EXPIRED: _refused('contract certificate has expired'),
-    Trigger.CERTIFICATE_NOT_YET_VALID: _refused('contract certificate is not yet valid'),
-    Trigger.CERTIFICATE_REVOKED: _refused('contract certificate is revoked'),
-    Trigger.CERTIFICATE_UNKNOWN: _refused('no trusted root has issued the contract'),
-    Trigger.CERTIFICATE_NOT_ALLOWED: _refused('certificate is not for contracts'),
-    Trigger.CERTIFICATE_CHAIN: _refused('contract certificate chain is faulty'),
+    Trigger.CERTIFICATE_EXPIRED: _distrusted('contract certificate has expired'),
+    Trigger.CERTIFICATE_NOT_YET_VALID: _distrusted('contract certificate is not yet valid'),
+    Trigger.CERTIFICATE_REVOKED: _distrusted('contract certificate is revoked'),
+    Trigger.CERTIFICATE_UNKNOWN: _distrusted('no trusted root has issued the contract'),
+    Trigger.CERTIFICATE_NOT_ALLOWED: _distrusted('certificate is not for contracts'),
+    Trigger.CERTIFICATE_CHAIN: _distrusted('contract certificate chain is faulty'),
     Trigger.CERTIFICATE_UNCHECKED: Cause(
-        'contract certificate cannot be checked', StopReason.FAULT),
+        'contract certificate cannot be checked', StopReason.FAULT, fault=FaultCode.CERTIFICATE),
+    Trigger.CLOCK_NOT_TRUSTED: Cause(
+        'clock of the station is not set: no certificate can be checked', StopReason.FAULT,
+        fault=FaultCode.CLOCK),
     Trigger.CHALLENGE: _refused('challenge is missing or is not the one of this session'),
     Trigger.SIGNATURE: _refused('signature is missing or wrong'),
     Trigger.RECEIPT: _refused('meter receipt is not signed or not the one asked for'),
