@@ -72,6 +72,9 @@ def declare(node: ManagedNode) -> None:
               minimum=0, maximum=365)
     parameter('require_revocation_data', False,
               'Refuse contracts whose revocation is not known from OCSP responses or CRLs.')
+    parameter('challenge_lifetime', timing.challenge,
+              'How long a vehicle by ISO 15118-2 may take to prove its contract in s; all of it '
+              'is time to relay the challenge to another vehicle.', minimum=1.0, maximum=60.0)
     parameter('certificate_service', False,
               'Offer contract certificates: a back office serves contract_certificate.')
     parameter('receipt_interval', 0.0,
@@ -156,7 +159,8 @@ def read(node: ManagedNode) -> Settings:
             sequence=value('sequence_timeout'),
             sequence_charge_loop=value('sequence_timeout_charge_loop'),
             sequence_charge_loop_iso20=value('sequence_timeout_charge_loop_iso20'),
-            stop_patience=value('stop_patience')),
+            stop_patience=value('stop_patience'),
+            challenge=value('challenge_lifetime')),
         unix_time=lambda: int(time.time()))
     return Settings(
         station=station,

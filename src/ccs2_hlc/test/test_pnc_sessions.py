@@ -231,6 +231,61 @@ def test_a_challenge_of_another_session_is_refused():
     refuses(lambda challenge: signed(authorization(old)), R.FAILED_CHALLENGE_INVALID)
 
 
+@pytest.mark.parametrize('seconds', [39.9, 40.1])
+def test_a_challenge_has_to_be_answered_in_time(seconds):
+    bench, challenge = bring_to_authorization()
+    bench.advance(seconds)
+    answer = prove(bench, challenge)
+    if seconds < 40.0:
+        assert answer.response_code is R.OK
+        return
+    assert 'after 40 s' in bench.secc.session().message
+    ends_in_failure(bench, answer, R.FAILED_CHALLENGE_INVALID)
+
+
+def test_an_answer_is_worth_nothing_on_another_connection():
+    bench, challenge = bring_to_authorization()
+    request = authorization(challenge)
+    signed_by = signature('AuthorizationReq', request)
+    old = bench.session_id
+    bench.close()
+    bench.session_id = bytes(8)
+    _, again = bring_to_authorization(bench)
+    assert (again != challenge, bench.session_id != old) == (True, True)
+    answer = bench.ask(request, signature=signed_by)
+    ends_in_failure(bench, answer, R.FAILED_CHALLENGE_INVALID)
+
+
+def test_an_answer_is_worth_nothing_when_the_session_is_joined():
+    bench, challenge = bring_to_authorization()
+    request = authorization(challenge)
+    signed_by = signature('AuthorizationReq', request)
+    bench.ask(request, signature=signed_by)
+    go_on(bench, 'PARAMETERS', 'STOPPED')
+    bench.ask(session_stop(PAUSE))
+    bench.come_back()
+    assert bench.ask(setup()).response_code is R.OK_OLD_SESSION_JOINED
+    bench.ask(discovery())
+    bench.ask(selection(CONTRACT))
+    bench.ask(payment_details())
+    ends_in_failure(
+        bench, bench.ask(request, signature=signed_by), R.FAILED_CHALLENGE_INVALID)
+
+
+@pytest.mark.parametrize('second', ['unsigned', 'right'])
+def test_a_session_that_has_failed_its_proof_gets_no_second_try(second):
+    bench, challenge = bring_to_authorization()
+    right = authorization(challenge)
+    assert bench.ask(authorization(bytes(16)), signature=signature(
+        'AuthorizationReq', authorization(bytes(16)))).response_code is R.FAILED_CHALLENGE_INVALID
+    answer = (
+        bench.ask(authorization()) if second == 'unsigned'
+        else bench.ask(right, signature=signature('AuthorizationReq', right)))
+    assert answer.response_code.value.startswith('FAILED')
+    assert not bench.secc.session().authorized
+    assert bench.stage == 'FAILED'
+
+
 def info_with(challenge, change):
     """Return a request and a signature over a SignedInfo that was changed before it was signed."""
     request = authorization(challenge)

@@ -232,6 +232,9 @@ def test_a_departure_of_zero_is_none():
     ([(3599, 20_001.0)], False),
     ([(3600, 50_000.0)], True),
     ([(86400, 10.0)], False),
+    ([(0, 20_000.0), (7200, 60_000.0), (3600, 10_000.0)], False),
+    ([(0, -1.0)], False),
+    ([(0, 20_000.0)] * 24, True),
     ([], None),
 ])
 def test_a_plan_has_to_keep_to_the_chosen_schedule(plan, fits):
@@ -454,6 +457,23 @@ def test_a_paused_session_is_joined_and_keeps_its_authorization():
     assert bench.session_id != old
 
 
+@pytest.mark.parametrize('named', [False, True])
+def test_an_authorization_can_be_withdrawn_during_a_pause(named):
+    bench = Iso2Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    bring_to('PAUSED', bench)
+    old = bench.session_id
+    assert bench.secc.deny('0123456789abcdef') == 'session 0123456789abcdef is not running'
+    assert bench.secc.deny(old.hex() if named else '') is None
+    bench.come_back()
+    answer = bench.ask(setup(), session_id=old)
+    assert answer.response_code is R.OK_NEW_SESSION_ESTABLISHED
+    bench.ask(discovery())
+    bench.ask(selection())
+    assert bench.ask(authorization()).evse_processing is (
+        P.ONGOING_WAITING_FOR_CUSTOMER_INTERACTION)
+
+
 def test_a_joined_session_can_still_be_denied():
     bench = bring_to('PAUSED')
     bench.come_back()
@@ -466,7 +486,9 @@ def test_a_joined_session_can_still_be_denied():
 
 @pytest.mark.parametrize('other', ['another id', 'unplugged', 'terminated', 'another car first'])
 def test_only_the_car_that_has_paused_joins(other):
-    bench = bring_to('ENDED' if other == 'terminated' else 'PAUSED')
+    bench = Iso2Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    bring_to('ENDED' if other == 'terminated' else 'PAUSED', bench)
     old = session_id = bench.session_id
     if other == 'another id':
         session_id = bytes([old[0] ^ 1]) + old[1:]
@@ -481,6 +503,12 @@ def test_only_the_car_that_has_paused_joins(other):
     answer = bench.ask(setup(), session_id=session_id)
     assert answer.response_code is R.OK_NEW_SESSION_ESTABLISHED
     assert bench.session_id != old
+    # Nothing of the old one is left.
+    bench.ask(discovery())
+    bench.ask(selection())
+    assert bench.ask(authorization()).evse_processing is (
+        P.ONGOING_WAITING_FOR_CUSTOMER_INTERACTION)
+    assert not bench.secc.session().authorized
 
 
 def test_a_car_that_gives_up_before_the_set_up_may_still_come_back():

@@ -11,7 +11,7 @@ from cryptography.x509 import ocsp
 
 from ccs2_pki.certificate import parse_certificates
 from ccs2_pki.chains import ChainResult, anchors_for, check_der_chain
-from ccs2_pki.cli import main
+from ccs2_pki.cli import _parser, main
 from ccs2_pki.keys import public_key_id
 from ccs2_pki.lab.directory import read_certificate, read_credential
 from ccs2_pki.lab.hierarchy import GENERATIONS
@@ -24,6 +24,31 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp('lab')
     assert main(['lab', str(folder / 'lab'), '--fill-store', str(folder / 'store')]) == 0
     return folder
+
+
+def commands(parser, path=()):
+    """Yield the words of every command that a parser knows."""
+    nested = [action for action in parser._actions if hasattr(action, 'add_parser')]
+    if not nested:
+        yield path
+    for action in nested:
+        for name, child in action.choices.items():
+            yield from commands(child, (*path, name))
+
+
+#: Each is run with --json by the tests below.
+WITH_JSON = {
+    ('init',), ('list',), ('install',), ('delete',), ('csr',), ('verify',), ('status',),
+    ('ocsp-request',), ('audit',), ('token', 'create'), ('token', 'list'), ('token', 'revoke'),
+    ('lab',)}
+
+
+def test_every_command_is_for_scripts_too(run, tmp_path):
+    assert set(commands(_parser())) == WITH_JSON
+    made = run('lab', tmp_path / 'lab', '--fill-store', tmp_path / 'filled')
+    assert (made['ok'], made['directory'], made['store']) == (
+        True, str(tmp_path / 'lab'), str(tmp_path / 'filled'))
+    assert {'secc', 'contract', 'mo_root'} <= set(made['certificates']['iso2'])
 
 
 @pytest.fixture

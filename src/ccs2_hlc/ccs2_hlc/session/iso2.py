@@ -235,12 +235,13 @@ class Iso2Engine(Iso2Payment):
         schedule = next((item for item in self.schedules if item.number == chosen), None)
         if schedule is None:
             raise Refused(Trigger.SCHEDULE_NOT_OFFERED, f'number {chosen}')
-        profile = request.charging_profile
-        if profile is not None and self.station.strict_profile and not schedule.covers(
+        if request.charging_profile is not None and self.station.strict_profile:
+            plan = [
                 Step(entry.charging_profile_entry_start,
                      float(entry.charging_profile_entry_max_power))
-                for entry in profile.profile_entry):
-            raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
+                for entry in request.charging_profile.profile_entry]
+            if not schedule.covers(plan) or any(step.power < 0.0 for step in plan):
+                raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
         self.schedule_number = chosen
         self._plan = next(
             item for item in self.station.schedules if item.number == chosen)

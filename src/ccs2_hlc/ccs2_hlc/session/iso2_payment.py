@@ -75,8 +75,9 @@ class Iso2Payment(DcMessages):
         self.payment_options: tuple[iso2.PaymentOption, ...] = (
             iso2.PaymentOption.EXTERNAL_PAYMENT,)
         self.offers_certificates = False
-        #: Outstanding challenge: bound to this session, used once.
+        #: Outstanding challenge: bound to this session and connection, used once and soon.
         self.challenge: bytes | None = None
+        self._challenge_until = 0.0
         self.contract_key: PublicKey | None = None
         self.contract_issuer: Certificate | None = None
         self._joined: Paused | None = None
@@ -196,6 +197,7 @@ class Iso2Payment(DcMessages):
         self.contract_key, self.contract_issuer = judgement.key, judgement.issuer
         self._emaid = request.emaid
         self.challenge = self.context.new_challenge()
+        self._challenge_until = snapshot.now + self.timing.challenge
         return Answer(trigger=judgement.trigger)
 
     def authorize(self, request: iso2.AuthorizationReq, snapshot: Snapshot) -> Answer:
@@ -203,7 +205,7 @@ class Iso2Payment(DcMessages):
         contract = self.authorization is AuthorizationKind.CONTRACT
         # Only the first request is signed [V2G2-684].
         if contract and not self._proven:
-            self._check_proof(request)
+            self._check_proof(request, snapshot.now)
         decision, joined = snapshot.authorization, self._joined
         if decision is Decision.WAITING and (
             (contract and self.station.contract_payment is ContractPayment.LOCAL)
@@ -233,11 +235,13 @@ class Iso2Payment(DcMessages):
             ISO2_SUITES)
         return '' if result.accepted else result.reason
 
-    def _check_proof(self, request: iso2.AuthorizationReq) -> None:
+    def _check_proof(self, request: iso2.AuthorizationReq, now: float) -> None:
         challenge, self.challenge = self.challenge, None
         if challenge is None or request.gen_challenge is None or not hmac.compare_digest(
                 challenge, request.gen_challenge):
             raise Refused(Trigger.CHALLENGE)
+        if now >= self._challenge_until:
+            raise Refused(Trigger.CHALLENGE, f'after {self.timing.challenge:g} s')
         wrong = self.check_signed('AuthorizationReq', request)
         if wrong:
             raise Refused(Trigger.SIGNATURE, wrong)

@@ -47,10 +47,13 @@ class Schedule:
         return [step for step in self.steps if step.start <= seconds or not step.start][-1].power
 
     def covers(self, plan: Iterable[Step]) -> bool:
-        """Tell whether a vehicle's plan stays below [V2G2-761] and starts before the end."""
-        return all(
-            step.start < self.duration and step.power <= self.power_at(step.start)
-            for step in plan)
+        """Tell whether a vehicle's plan stays below [V2G2-761], and within the time, forwards."""
+        before = 0
+        for step in plan:
+            if not before <= step.start < self.duration or step.power > self.power_at(step.start):
+                return False
+            before = step.start
+        return True
 
 
 #: No schedule but the station's own limits.

@@ -271,8 +271,13 @@ class Secc:
         return refusal
 
     def deny(self, session_id: str) -> str | None:
-        """Deny the running session and any grant for the next; what charges is stopped."""
+        """Deny the running session and any grant for the next; what charges is stopped.
+
+        A session that is paused is forgotten: who comes back has to be authorized anew.
+        """
         refusal = self._authorization.deny(session_id)
+        if self._paused is not None and session_id in ('', self._paused.session_id.hex()):
+            self._paused, refusal = None, None
         if refusal is None and self._running is not None and self._running.authorized:
             self._stop = self._stop or StopWish(Urgency.NORMAL, 'authorization withdrawn')
         return refusal

@@ -260,6 +260,8 @@ class Timing:
     close_after_failure: float = 2.0
     #: V2G_SECC_Ongoing_Performance_Time [V2G2-713], for decisions that need no person.
     ongoing: float = 55.0
+    #: How long the vehicle may take to answer a challenge: V2G_EVCC_Sequence_Performance_Time.
+    challenge: float = 40.0
     #: Within this the back office has to answer: the vehicle waits 5 s.
     back_office: float = 4.5
     #: How long the vehicle may take to follow a wish for another schedule.

@@ -251,7 +251,7 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.CLOCK_NOT_TRUSTED: Cause(
         'clock of the station is not set: no certificate can be checked', StopReason.FAULT,
         fault=FaultCode.CLOCK),
-    Trigger.CHALLENGE: _refused('challenge is missing or is not the one of this session'),
+    Trigger.CHALLENGE: _refused('challenge is missing, late, or not the one of this session'),
     Trigger.SIGNATURE: _refused('signature is missing or wrong'),
     Trigger.RECEIPT: _refused('meter receipt is not signed or not the one asked for'),
     Trigger.RECEIPT_SESSION: _refused('meter receipt is of another session'),
