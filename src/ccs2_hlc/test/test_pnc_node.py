@@ -1,6 +1,7 @@
 """The node `hlc` with a certificate store and a back office: Plug & Charge across processes."""
 
 import datetime
+import os
 
 import pytest
 
@@ -96,11 +97,25 @@ def test_a_contract_from_the_certificate_store_to_the_session_topic(start, store
     graph.wait(lambda: any(
         status.name == 'hlc: contracts' and status.message == 'can be checked'
         for report in graph.reports for status in report.status))
-    graph.open_tls()
-    graph.ask(setup())
-    assert CONTRACT in graph.ask(discovery()).payment_option_list.payment_option
-    graph.ask(selection(CONTRACT, services=((1, None), (2, 1))))
 
+    def begin():
+        graph.session_id = bytes(8)
+        graph.open_tls()
+        graph.ask(setup())
+        assert CONTRACT in graph.ask(discovery()).payment_option_list.payment_option
+        graph.ask(selection(CONTRACT, services=((1, None), (2, 1))))
+
+    # Certificates that are none end their session, not the node.
+    right = [c.der for c in hierarchy.issued['contract'].chain]
+    for ders in ([b'\xff' + os.urandom(63)], [b''], [right[0][:-1]], [right[0], os.urandom(800)],
+                 [b'\x30\x84\xff\xff\xff\xff']):
+        begin()
+        assert graph.ask(payment_details(ders)).response_code is R.FAILED_CERT_CHAIN_ERROR
+        graph.connection.state = V2GConnection.STATE_CLOSED
+        graph.renew()
+    assert graph.processes[0].poll() is None
+
+    begin()
     message = delivery()
     graph.replies.append(message)
     assert graph.ask(installation()) == message.body
@@ -110,7 +125,7 @@ def test_a_contract_from_the_certificate_store_to_the_session_topic(start, store
     assert isinstance(exi.decode('iso2', bytes(asked.request)).body, type(installation()))
 
     contract = hierarchy.issued['contract']
-    answer = graph.ask(payment_details([c.der for c in contract.chain]))
+    answer = graph.ask(payment_details(right))
     assert answer.response_code is R.OK
     request = authorization(answer.gen_challenge)
     answer = graph.ask(request, signature('AuthorizationReq', request, contract.key))

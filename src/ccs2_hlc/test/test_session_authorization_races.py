@@ -1,0 +1,143 @@
+"""Grants, denials and sessions in any order: nobody charges on what was not meant for them."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from iso2_bench import Iso2Bench, authorization, bring_to, go_on
+
+from ccs2_hlc.exi.messages import iso2
+from ccs2_hlc.session.authorization import DEFAULT_VALIDITY, ExternalAuthorization
+from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.station import Decision
+
+#: Whom a decision of the operator names: nobody, the session that runs, one that is over.
+WHOM = st.sampled_from(['', 'this', 'old'])
+EVENTS = st.one_of(
+    st.tuples(st.just('begin'), st.none()),
+    st.tuples(st.just('end'), st.none()),
+    st.tuples(st.just('grant'), WHOM),
+    st.tuples(st.just('deny'), WHOM),
+    st.tuples(st.just('wait'), st.sampled_from([1.0, 59.0, 61.0])))
+
+
+class History:
+    """What has happened to an authorization, and what may follow from it."""
+
+    def __init__(self):
+        self.subject = ExternalAuthorization(automatic=False)
+        self.now = 0.0
+        self.sessions = 0
+        self.session = ''
+        #: Since the last session has begun, or the one before it while none runs.
+        self.denied = False
+        self.granted = False
+        #: Until when somebody not named is granted, for the session that begins next.
+        self.next_until = -1.0
+        self.grants = self.charged = 0
+
+    def name(self, whom):
+        return {'': '', 'this': self.session or '99', 'old': '98'}[whom]
+
+    def begin(self, _):
+        self.end(None)
+        self.sessions += 1
+        self.session = str(self.sessions)
+        self.subject.begin(self.session, self.now)
+        self.denied, self.granted = False, self.now < self.next_until
+        self.next_until = -1.0
+        self.counted = False
+
+    def end(self, _):
+        self.subject.end()
+        self.session, self.denied, self.granted = '', False, False
+
+    def grant(self, whom):
+        name, before = self.name(whom), self.subject.decision
+        refusal = self.subject.grant(name, 0.0, self.now)
+        if name not in ('', self.session) or (self.session and self.denied):
+            assert refusal is not None
+            return
+        assert refusal is None
+        self.grants += 1
+        if self.session and (name or before is Decision.WAITING):
+            self.granted = True
+        else:
+            self.next_until = self.now + DEFAULT_VALIDITY
+
+    def deny(self, whom):
+        name = self.name(whom)
+        refusal = self.subject.deny(name)
+        assert (refusal is not None) is (name not in ('', self.session))
+        if refusal is None:
+            self.denied = bool(self.session)
+            if not name:
+                self.next_until = -1.0
+
+    def wait(self, seconds):
+        self.now += seconds
+
+    def check(self):
+        decision = self.subject.decision
+        if not self.session:
+            assert decision is Decision.WAITING
+        elif self.denied:
+            assert decision is Decision.DENIED
+        else:
+            assert decision is (Decision.GRANTED if self.granted else Decision.WAITING)
+        if decision is Decision.GRANTED and not self.counted:
+            self.counted, self.charged = True, self.charged + 1
+        # A grant is good for one session.
+        assert self.charged <= self.grants
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(EVENTS, max_size=20))
+def test_a_thousand_interleavings(events):
+    history = History()
+    for event, argument in events:
+        getattr(history, event)(argument)
+        history.check()
+
+
+def authorized(bench):
+    answer = bench.ask(authorization())
+    return answer is not None and answer.response_code is iso2.ResponseCode.OK and (
+        answer.evse_processing is iso2.EVSEProcessing.FINISHED)
+
+
+def test_an_answer_that_comes_after_the_connection_authorizes_nobody():
+    bench = bring_to('AUTHORIZATION', automatic=False)
+    asked_for = bench.session_id.hex()
+    bench.close()
+    bench.session_id = bytes(8)
+    # Between the connections, and while the next vehicle waits.
+    assert 'not running' in bench.secc.authorize(asked_for, 0.0, bench.now)
+    bring_to('AUTHORIZATION', bench)
+    assert 'not running' in bench.secc.authorize(asked_for, 0.0, bench.now)
+    assert not authorized(bench)
+
+
+def test_what_is_withdrawn_between_the_answer_and_the_energy_gives_none():
+    bench = Iso2Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    bring_to('PARAMETERS', bench)
+    assert bench.secc.session().authorized
+    assert bench.secc.deny(bench.session_id.hex()) is None
+    go_on(bench, 'PARAMETERS', 'CABLE_CHECK')
+    bench.advance(bench.station.timing.stop_patience + 1.0)
+    assert bench.command.mode is Mode.OFF
+    assert bench.stage == 'FAILED'
+
+
+def test_what_is_withdrawn_while_energy_flows_ends_it():
+    bench = Iso2Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    bring_to('CHARGING', bench)
+    assert bench.command.target_current > 0.0
+    bench.secc.deny('')
+    bench.advance(bench.station.timing.stop_patience + 1.0)
+    assert bench.command.mode is Mode.OFF
+    # Nor does the grant come back with the next vehicle.
+    bench.close()
+    bench.session_id = bytes(8)
+    bring_to('AUTHORIZATION', bench)
+    assert not authorized(bench)
