@@ -1,6 +1,7 @@
 """ISO 15118 sessions through all processes of the station: TLS, Plug & Charge, both directions."""
 
 import json
+import math
 
 import pytest
 
@@ -11,6 +12,7 @@ from station_sequences import CHARGE, CHARGE_20, FIRST, FIRST_20, LAST, LAST_20,
 
 from ccs2_interfaces.action import Charge
 from ccs2_interfaces.msg import ChargingSession, V2GConnection
+from ccs2_interfaces.srv import SetLimits
 from station import laboratory
 from station.connector import Connector
 from station.record import Recorder, TraceFile
@@ -21,13 +23,14 @@ pytestmark = [pytest.mark.xdist_group('station'), LONG]
 @pytest.fixture
 def charge(pki, tmp_path_factory):
     """Return a function that lets a car charge at a station of its own; it returns the record."""
-    def run(authorization, misbehaviour='', car=(), mode=''):
+    def run(authorization, misbehaviour='', car=(), hlc=(), mode='', during=None):
         folder = tmp_path_factory.mktemp('s')
         changes = laboratory.secured(pki, authorization, tls='1.3' if mode else '1.2')
         if mode:
             # Energy goes out of the car for the first part of the charge.
             changes += laboratory.in_mode(mode, 0.4996)
         changes += [('car.yaml', 'interface: lo', f'interface: lo\n    {line}') for line in car]
+        changes += [('hlc.yaml', 'evse_id: ', f'{line}\n    evse_id: ') for line in hlc]
         with run_station(
             folder, changes=changes, store=pki / laboratory.STORE,
         ) as (_, domain, _), Connector(domain=domain) as station:
@@ -41,6 +44,9 @@ def charge(pki, tmp_path_factory):
                           else Charge.Goal.PROTOCOL_ISO_15118_2),
                 state_of_charge=0.5, target_state_of_charge=0.9, maximum_duration=8.0,
                 misbehaviour=misbehaviour)
+            if during is not None:
+                station.wait(lambda: station.latest['power/status'].current > 50.0, 60, 'energy')
+                during(station)
             station.wait(future.done, 120, 'the end of the charge')
             station.wait(lambda: station.latest['safety/status'].contactors_open, 5,
                          'open contactors')
@@ -58,20 +64,53 @@ def security(record):
             if message.state == V2GConnection.STATE_OPEN}
 
 
-def test_external_payment_over_tls(charge):
-    record = charge('eim')
+def test_external_payment_over_tls_with_other_limits_on_the_way(charge):
+    """The operator narrows the power; the station asks for a new schedule, and gets it."""
+    def narrow(station):
+        assert station.call(
+            SetLimits, 'hlc/set_limits', SetLimits.Request(
+                maximum_current=math.nan, maximum_power=20_000.0,
+                maximum_discharge_current=math.nan, maximum_discharge_power=math.nan)).success
+
+    record = charge('eim', hlc=['renegotiation: true'], during=narrow)
     assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
     assert messages(record) == [
-        *FIRST, 'PaymentServiceSelection', 'Authorization', *CHARGE, *LAST]
+        *FIRST, 'PaymentServiceSelection', 'Authorization', *CHARGE, 'PowerDelivery', *CHARGE,
+        *LAST]
     assert security(record) == {V2GConnection.SECURITY_TLS_1_2}
     assert record.result.energy > 50_000.0
+    offers = [line['decoded']['V2G_Message']['Body']['ChargeParameterDiscoveryRes']
+              ['SAScheduleList']['SAScheduleTuple'][0]['PMaxSchedule']['PMaxScheduleEntry'][0]
+              ['PMax'] for line in record.lines if line['message'] == 'ChargeParameterDiscoveryRes']
+    assert [offer['Value'] * 10 ** offer['Multiplier'] for offer in offers] == [100_000, 20_000]
+    renegotiation_took_the_power_stage_along(record)
+    after = [sample.power for sample in record.samples if sample.time > record.samples[-1].time - 3]
+    assert max(after) < 20_500.0
+
+
+def renegotiation_took_the_power_stage_along(record):
+    """It begins without current; voltage and contactors stay from the start to the stop."""
+    start, renegotiation, _, stop = [
+        line['time'] for line in record.lines if line['message'] == 'PowerDeliveryReq'][:4]
+    power = [message for message in record.seen['power/status'] if start < stamp(message) < stop]
+    assert abs([message for message in power if stamp(message) < renegotiation][-1].current) < 2.0
+    assert min(message.voltage for message in power) > 300.0
+    assert all(message.contactors_closed for message in record.seen['safety/status']
+               if start < stamp(message) < stop)
+
+
+def stamp(message):
+    return message.header.stamp.sec + message.header.stamp.nanosec / 1e9
 
 
 def test_a_paused_session_goes_on(charge):
     """The station sleeps and is woken by the car; the network of the modems is kept."""
-    record = charge('eim', car=('pause_after: 10', 'sleep: 4.0'))
+    record = charge('eim', car=('renegotiate_after: 5', 'pause_after: 20', 'sleep: 4.0'))
     assert record.result.error_code == Charge.Result.NONE, record.result.error_msg
     names = messages(record)
+    # Each time it wants another schedule first.
+    assert names.count('ChargeParameterDiscovery') == 4
+    renegotiation_took_the_power_stage_along(record)
     first, second = names.index('SessionStop'), names.index('SessionStop', -1)
     assert names[first + 1] == 'SupportedAppProtocol'
     assert first < second

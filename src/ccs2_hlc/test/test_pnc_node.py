@@ -113,7 +113,7 @@ def test_a_contract_from_the_certificate_store_to_the_session_topic(start, store
         assert graph.ask(payment_details(ders)).response_code is R.FAILED_CERT_CHAIN_ERROR
         graph.connection.state = V2GConnection.STATE_CLOSED
         graph.renew()
-    assert graph.processes[0].poll() is None
+    assert graph.hlc.poll() is None
 
     begin()
     message = delivery()
