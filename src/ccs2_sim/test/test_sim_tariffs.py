@@ -193,9 +193,10 @@ def test_the_cheapest_of_those_that_are_enough_is_taken():
 
 
 def test_prices_count_only_if_all_are_known_and_something_is_enough():
-    cheap, unknown = schedule(1, 1_000.0, (0, 1.0)), schedule(2, 50_000.0)
-    assert choose([cheap, unknown], need=1e6).number == 2
-    dear = schedule(2, 50_000.0, (0, 9.0))
+    cheap, dear = schedule(1, 1_000.0, (0, 1.0)), schedule(2, 50_000.0, (0, 9.0))
+    for unknown in (schedule(1, 1_000.0), schedule(1, 60_000.0)):
+        most = max([unknown, dear], key=Schedule.energy)
+        assert choose([unknown, dear], need=1e6) is most
     assert choose([cheap, dear], need=1e6).number == 1
     assert choose([cheap, dear], need=1e9).number == 2
     assert choose([cheap, dear]).number == 2
