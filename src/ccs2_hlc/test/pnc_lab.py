@@ -8,6 +8,7 @@ from iso2_bench import Iso2Bench, authorization, bring_to, go_on, selection
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import iso2, xmldsig
+from ccs2_hlc.session import signing
 from ccs2_hlc.session.contract import Trust
 from ccs2_hlc.session.station import ContractPayment
 from ccs2_hlc.session.transport import Security
@@ -16,10 +17,9 @@ from ccs2_pki.lab.hierarchy import GENERATIONS, build
 from ccs2_pki.lab.wrong import build_wrong
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.revocation import RevocationData, parse_ocsp
-from ccs2_pki.signatures import ECDSA_SHA256, SignedElement, make_references, sign
+from ccs2_pki.signatures import ECDSA_SHA256, SignedElement, sign
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-CANONICAL = 'http://www.w3.org/TR/canonical-exi/'
 CONTRACT = iso2.PaymentOption.CONTRACT
 
 
@@ -66,23 +66,11 @@ def payment_details(ders=None, emaid=None):
             [c.der for c in leaf.chain] if ders is None else ders))
 
 
-def signed_info(elements, uris=None):
+def signed_info(elements):
     """Return what signs (id, name, element) triples, in good order."""
-    references = make_references(
+    return signing.signed_info(
         [SignedElement(element_id, exi.encode_fragment('iso2', name, element))
          for element_id, name, element in elements], ECDSA_SHA256)
-    return xmldsig.SignedInfo(
-        canonicalization_method=xmldsig.CanonicalizationMethod(algorithm=CANONICAL),
-        signature_method=xmldsig.SignatureMethod(algorithm=ECDSA_SHA256.signature_method),
-        reference=[
-            xmldsig.Reference(
-                uri=reference.uri,
-                transforms=xmldsig.Transforms(transform=[
-                    xmldsig.Transform(algorithm=transform)
-                    for transform in reference.transforms]),
-                digest_method=xmldsig.DigestMethod(algorithm=reference.digest_method),
-                digest_value=reference.digest_value)
-            for reference in references])
 
 
 def seal(info, key, schema='xmldsig'):

@@ -6,6 +6,8 @@ import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,14 @@ from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import din, sap
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.sdp import SdpSecurity, encode_response, parse_request
+from ccs2_pki.lab.directory import write_lab
+from ccs2_pki.profiles import RootKind
 from ccs2_power.hal import DUTY_DIGITAL, SUPPLY_OFF, ContactorCommand, SupplyCommand
 from ccs2_sim.hardware import SimulatedContactors, SimulatedLock, SimulatedPilot, SimulatedSupply
+from ccs2_sim.lab import read_roots, read_wallet
 
+#: Before the time of every test.
+MADE = datetime.now(UTC)
 V, A, W = din.Unit.V, din.Unit.A, din.Unit.W
 Code = din.DCEVSEStatusCode
 
@@ -347,3 +354,23 @@ def powered_station():
 @pytest.fixture
 def station_on_sockets():
     return StationServer
+
+
+@pytest.fixture(scope='session')
+def lab(tmp_path_factory) -> Path:
+    """A laboratory of certificates that are valid now."""
+    directory = tmp_path_factory.mktemp('lab') / 'lab'
+    write_lab(directory, MADE)
+    return directory
+
+
+@pytest.fixture
+def roots(lab):
+    """The laboratory's roots for ISO 15118-2, by kind."""
+    return {kind: read_roots(lab, kind) for kind in RootKind}
+
+
+@pytest.fixture
+def wallet(lab):
+    """The wallet of a car by ISO 15118-2."""
+    return read_wallet(lab, MADE)

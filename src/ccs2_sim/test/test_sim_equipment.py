@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from ccs2_link.transport.sdp import SdpSecurity, parse_request
-from ccs2_pki.lab.directory import write_lab
 from ccs2_sim import car_cli
 from ccs2_sim.car.equipment import Equipment
 from ccs2_sim.car.session import Session
@@ -16,13 +15,6 @@ from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import Acquisition, CarSettings, Transfer
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
 
 
 def test_nothing_is_needed_without_tls_and_contract():

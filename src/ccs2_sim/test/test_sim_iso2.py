@@ -23,7 +23,6 @@ from ccs2_hlc.session.services import read_services
 from ccs2_hlc.session.station import ContractPayment, OperatorLimits, StopWish, Urgency
 from ccs2_pki.certificate import parse_certificate
 from ccs2_pki.chains import ChainResult
-from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
 from ccs2_pki.revocation import RevocationData, parse_ocsp
 from ccs2_sim.car import misbehaviour
@@ -31,7 +30,7 @@ from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
 from ccs2_sim.evcc.iso2 import Iso2Evcc
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
 from ccs2_sim.evcc.vehicle import Acquisition, Wish
-from ccs2_sim.lab import read_roots, read_wallet
+from ccs2_sim.lab import read_wallet
 from ccs2_sim.provisioning import Refusal, read_provider
 
 NOW = datetime.now(UTC)
@@ -42,23 +41,6 @@ CHARGE = ['ChargeParameterDiscovery', 'CableCheck', 'PreCharge', 'PowerDelivery'
 LAST = ['PowerDelivery', 'WeldingDetection', 'SessionStop']
 Code = iso2.ResponseCode
 Status = iso2.DCEVSEStatusCode
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
-
-
-@pytest.fixture
-def roots(lab):
-    return {kind: read_roots(lab, kind) for kind in RootKind}
-
-
-@pytest.fixture
-def wallet(lab):
-    return read_wallet(lab, NOW)
 
 
 @pytest.fixture

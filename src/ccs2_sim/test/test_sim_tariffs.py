@@ -19,13 +19,11 @@ from ccs2_hlc.session.schedules import Schedule as Offered
 from ccs2_hlc.session.schedules import Step
 from ccs2_hlc.session.tariffs import Levels, LevelStep, Prices, PriceStep, Tariffs
 from ccs2_pki.keys import parse_private_key
-from ccs2_pki.lab.directory import read_certificate, write_lab
-from ccs2_pki.profiles import RootKind
+from ccs2_pki.lab.directory import read_certificate
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.schedule import HORIZON, Schedule, choose
 from ccs2_sim.evcc.tariffs import believed
 from ccs2_sim.evcc.wallet import Mistrust
-from ccs2_sim.lab import read_roots, read_wallet
 
 NOW = datetime.now(UTC)
 RECORDING = Path(__file__).parents[4] / 'shared' / 'sessions' / (
@@ -35,23 +33,6 @@ TWO = (Offered(1, (Step(0, 60_000.0),)), Offered(7, (Step(0, 20_000.0),)))
 PRICES = Tariffs({
     1: Prices('EUR', 'deu', (PriceStep(0, 0.6),)),
     7: Prices('EUR', 'deu', (PriceStep(0, 0.3), PriceStep(7200, 0.9)))})
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
-
-
-@pytest.fixture
-def roots(lab):
-    return {kind: read_roots(lab, kind) for kind in RootKind}
-
-
-@pytest.fixture
-def wallet(lab):
-    return read_wallet(lab, NOW)
 
 
 def signed(lab, tariffs=PRICES, by='mo_sub2'):
