@@ -53,12 +53,13 @@ class History:
     def grant(self, whom):
         name, before = self.name(whom), self.subject.decision
         refusal = self.subject.grant(name, 0.0, self.now)
-        if name not in ('', self.session) or (self.session and self.denied):
+        twice = not name and before is Decision.GRANTED
+        if name not in ('', self.session) or (self.session and self.denied) or twice:
             assert refusal is not None
             return
         assert refusal is None
         self.grants += 1
-        if self.session and (name or before is Decision.WAITING):
+        if self.session:
             self.granted = True
         else:
             self.next_until = self.now + DEFAULT_VALIDITY
@@ -102,6 +103,19 @@ def authorized(bench):
     answer = bench.ask(authorization())
     return answer is not None and answer.response_code is iso2.ResponseCode.OK and (
         answer.evse_processing is iso2.EVSEProcessing.FINISHED)
+
+
+def test_a_grant_that_comes_twice_serves_one():
+    bench = bring_to('AUTHORIZATION', automatic=False)
+    assert bench.secc.authorize('', 0.0, bench.now) is None
+    assert 'authorized already' in bench.secc.authorize('', 0.0, bench.now)
+    # With its name it may be said again.
+    assert bench.secc.authorize(bench.session_id.hex(), 0.0, bench.now) is None
+    assert authorized(bench)
+    bench.close()
+    bench.session_id = bytes(8)
+    bring_to('AUTHORIZATION', bench)
+    assert not authorized(bench)
 
 
 def test_an_answer_that_comes_after_the_connection_authorizes_nobody():

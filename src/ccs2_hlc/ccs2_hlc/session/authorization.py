@@ -38,18 +38,20 @@ class ExternalAuthorization:
         self._decision = Decision.WAITING
 
     def grant(self, session_id: str, valid_for: float, now: float) -> str | None:
-        """Grant `session_id`, or with '' the session that waits, else the next one.
+        """Grant `session_id`, or with '' the session that waits; if none runs, the next one.
 
-        Return why not, or ``None``.
+        A grant that comes twice does not serve two.  Return why not, or ``None``.
         """
         if session_id and session_id != self._session_id:
             return f'session {session_id} is not running'
         if self._session_id and self._decision is Decision.DENIED:
             return f'session {self._session_id} has been denied'
-        if self._session_id and (session_id or self._decision is Decision.WAITING):
+        if not self._session_id:
+            self._granted_until = now + (valid_for or DEFAULT_VALIDITY)
+        elif session_id or self._decision is Decision.WAITING:
             self._decision = Decision.GRANTED
         else:
-            self._granted_until = now + (valid_for or DEFAULT_VALIDITY)
+            return f'session {self._session_id} is authorized already'
         return None
 
     def deny(self, session_id: str) -> str | None:
