@@ -34,6 +34,7 @@ from ccs2_pki.signatures import (
     sign,
     suite_of_key,
     verify,
+    verify_digests,
 )
 
 ELEMENTS = (SignedElement('id1', b'\x80\x04 AuthorizationReq'), SignedElement('id2', b'\x80\x0f'))
@@ -105,6 +106,14 @@ def test_each_fault_gives_its_own_result():
         seen.add(result)
     rest = {SignatureResult.OK, SignatureResult.DUPLICATE_ID, SignatureResult.KEY_ALGORITHM}
     assert seen | rest == set(SignatureResult)
+
+
+def test_digests_are_checked_in_the_same_way_whoever_has_signed():
+    _, signature = signed('iso2')
+    of_the_value = {SignatureResult.SIGNATURE_SIZE, SignatureResult.SIGNATURE_INVALID}
+    for expected, change in faults(signature):
+        assert verify_digests(replace(signature, **change), ELEMENTS, ISO2_SUITES) is (
+            SignatureResult.OK if expected in of_the_value else expected), change
 
 
 def test_two_elements_with_one_id_are_refused():
