@@ -4,7 +4,7 @@
 |---|---|---|
 | somebody else | none | uses the tariffs |
 | somebody else | over them | uses them: it does not know who signs here |
-| the car, by contract | none | ignores them ([V2G2-905]: they have to be signed) |
+| the car, by contract | none | ignores them: they have to be signed |
 | the car, by contract | of the sub-CA that has issued its contract, over them | uses them |
 | any | anything else | leaves the station |
 
