@@ -23,7 +23,7 @@ from ccs2_pki.certificate import KeyAlgorithm, parse_certificates
 from ccs2_pki.errors import ErrorCode, PkiError, malformed
 from ccs2_pki.health import Severity, assess
 from ccs2_pki.lab.directory import fill_store, write_lab
-from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys
+from ccs2_pki.pkcs11_keys import configured_keys
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.provisioning import CredentialInfo, Provisioning
 from ccs2_pki.revocation import ocsp_hash_data, ocsp_request
@@ -74,12 +74,8 @@ def _report_error(options: Arguments, error: PkiError) -> None:
 # What the commands share.
 
 def _store(options: Arguments, *, create: bool = False) -> Store:
-    providers = []
-    if options.pkcs11_module:
-        if not options.pkcs11_token or not options.pkcs11_pin_file:
-            raise malformed('--pkcs11-module needs --pkcs11-token and --pkcs11-pin-file')
-        providers.append(Pkcs11Keys(Pkcs11Config(
-            options.pkcs11_module, options.pkcs11_token, options.pkcs11_pin_file)))
+    providers = configured_keys(
+        options.pkcs11_module, options.pkcs11_token, options.pkcs11_pin_file)
     return Store(options.store, create=create, providers=providers)
 
 
@@ -312,9 +308,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument('--json', action='store_true', help='print JSON')
     common.add_argument('--assume-clock', action='store_true',
                         help='trust a plausible clock that the kernel calls unsynchronised')
-    common.add_argument('--pkcs11-module', type=Path, help="shared library of the token's maker")
-    common.add_argument('--pkcs11-token', help='label of the token')
-    common.add_argument('--pkcs11-pin-file', type=Path, help='file (0600) with the user PIN')
+    common.add_argument('--pkcs11-module', default='', help="shared library of the token's maker")
+    common.add_argument('--pkcs11-token', default='', help='label of the token')
+    common.add_argument('--pkcs11-pin-file', default='', help='file (0600) with the user PIN')
 
     parser = argparse.ArgumentParser(
         prog='ccs2-pki', description='Certificates and keys of a CCS2 charging station.')

@@ -1,10 +1,11 @@
 """Private keys in a PKCS#11 token (a hardware security module, or SoftHSM in tests).
 
 Needs the library ``python-pkcs11``. Keys are made in the token, marked sensitive and not
-extractable, and sign there.
+extractable, and sign there. While the token works, other threads run on.
 """
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,13 +19,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ccs2_pki.atomic import read_file
 from ccs2_pki.certificate import KeyAlgorithm, digest
-from ccs2_pki.errors import ErrorCode, PkiError
+from ccs2_pki.errors import ErrorCode, PkiError, malformed
 from ccs2_pki.keys import KeyRef
 from ccs2_pki.signatures import raw_to_der
 
 _LABEL = 'ccs2-secc'
 _CURVES = {KeyAlgorithm.P256: 'secp256r1', KeyAlgorithm.P521: 'secp521r1'}
 _MAX_PIN_SIZE = 256
+#: Who finds a token in use waits so long [s], then reports it: what is in use may never come back.
+PATIENCE = 5.0
+#: A login counts for the whole process, so that only one thread at a time may have a session.
+_access = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,29 @@ class Pkcs11Config:
     """File of mode 0600 that holds the user PIN."""
 
 
+def configured_keys(module: str, token_label: str, pin_file: str) -> 'list[Pkcs11Keys]':
+    """Return the provider for these settings, none without a module.
+
+    Raises PkiError (MALFORMED) if the label or the PIN file is missing.
+    """
+    if not module:
+        return []
+    if not token_label or not pin_file:
+        raise malformed('a PKCS#11 module needs the label of its token and a PIN file')
+    return [Pkcs11Keys(Pkcs11Config(Path(module), token_label, Path(pin_file)))]
+
+
 class Pkcs11Keys:
-    """A key provider on one token; logs in for each operation, so the token may be replugged."""
+    """A key provider on one token; logs in for each operation, so the token may be replugged.
+
+    A PIN that the token has refused is not tried again: a few wrong ones lock a token for good.
+    """
 
     name = 'pkcs11'
 
     def __init__(self, config: Pkcs11Config) -> None:
         self._config = config
+        self._refused_pin: str | None = None
 
     def generate(self, algorithm: KeyAlgorithm) -> KeyRef:
         """Make a key in the token; raises PkiError (UNSUPPORTED for Ed448, STORAGE)."""
@@ -106,17 +127,42 @@ class Pkcs11Keys:
         except ImportError:
             raise PkiError(ErrorCode.UNSUPPORTED,
                            'python-pkcs11 is not installed; PKCS#11 keys need it') from None
+        pin = self._pin()
+        if not _access.acquire(timeout=PATIENCE):
+            raise self._trouble('is busy and does not answer')
+        try:
+            with self._token(pkcs11).open(user_pin=pin, rw=writing) as session:
+                yield session
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
+            self._refused_pin = pin
+            raise self._trouble('refuses the PIN of the PIN file') from None
+        except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:
+            raise self._trouble(type(error).__name__) from None
+        finally:
+            _access.release()
+
+    def _pin(self) -> str:
         try:
             pin = read_file(self._config.pin_file, _MAX_PIN_SIZE).strip().decode()
-            token = pkcs11.lib(str(self._config.module)).get_token(
-                token_label=self._config.token_label)
-            with token.open(user_pin=pin, rw=writing) as session:
-                yield session
         except FileNotFoundError:
-            raise PkiError(ErrorCode.STORAGE, 'there is no PIN file') from None
-        except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
-            raise PkiError(ErrorCode.STORAGE, f'token {self._config.token_label!r}: '
-                                              f'{type(error).__name__}') from None
+            raise self._trouble('there is no PIN file') from None
+        except UnicodeDecodeError:
+            raise self._trouble('the PIN file holds no text') from None
+        if pin == self._refused_pin:
+            raise self._trouble('has refused the PIN of the PIN file, which is not tried again')
+        return pin
+
+    def _token(self, pkcs11: Any) -> Any:
+        library = pkcs11.lib(str(self._config.module))
+        try:
+            return library.get_token(token_label=self._config.token_label)
+        except pkcs11.PKCS11Error:
+            # Some modules see that a token has come back only when they are started anew.
+            library.reinitialize()
+            return library.get_token(token_label=self._config.token_label)
+
+    def _trouble(self, what: str) -> PkiError:
+        return PkiError(ErrorCode.STORAGE, f'token {self._config.token_label!r}: {what}')
 
 
 def _find(session: Any, reference: KeyRef) -> tuple[Any, Any]:
@@ -133,8 +179,8 @@ class TokenKey(ec.EllipticCurvePrivateKey):
 
     def __init__(self, keys: Pkcs11Keys, reference: KeyRef,
                  public: ec.EllipticCurvePublicKey) -> None:
+        self.reference = reference
         self._keys = keys
-        self._reference = reference
         self._public = public
 
     @property
@@ -156,7 +202,11 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         algorithm = signature_algorithm.algorithm
         if isinstance(algorithm, Prehashed) or not isinstance(algorithm, hashes.HashAlgorithm):
             raise PkiError(ErrorCode.UNSUPPORTED, 'a token signs data, not digests')
-        raw = self._keys.sign_digest(self._reference, digest(algorithm, bytes(data)))
+        return self.sign_digest(digest(algorithm, bytes(data)))
+
+    def sign_digest(self, value: bytes) -> bytes:
+        """Return a DER signature of a digest, made in the token; raises PkiError."""
+        raw = self._keys.sign_digest(self.reference, value)
         return raw_to_der(raw, (self.key_size + 7) // 8)
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:

@@ -21,8 +21,7 @@ from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.errors import PkiError, malformed
 from ccs2_pki.guard import Guard
 from ccs2_pki.health import Finding, Health, Severity, assess
-from ccs2_pki.keys import KeyProvider
-from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys
+from ccs2_pki.pkcs11_keys import configured_keys
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.provisioning import CredentialInfo, Provisioning
 from ccs2_pki.store import EntryKind, Snapshot, Store
@@ -105,13 +104,11 @@ class PkiNode(ManagedNode):
 
     async def configure(self) -> None:
         """Open the store; refuse one that others can reach."""
-        providers: list[KeyProvider] = []
-        if self.value('pkcs11_module'):
-            if not self.value('pkcs11_token') or not self.value('pkcs11_pin_file'):
-                raise ConfigureError("'pkcs11_module' needs 'pkcs11_token' and 'pkcs11_pin_file'")
-            providers.append(Pkcs11Keys(Pkcs11Config(
-                Path(self.value('pkcs11_module')), self.value('pkcs11_token'),
-                Path(self.value('pkcs11_pin_file')))))
+        try:
+            providers = configured_keys(self.value('pkcs11_module'), self.value('pkcs11_token'),
+                                        self.value('pkcs11_pin_file'))
+        except PkiError as error:
+            raise ConfigureError(str(error)) from None
         directory = Path(self.value('store'))
         try:
             store = Store(directory, create=True, providers=providers)

@@ -1,9 +1,6 @@
 """The SECC key in a PKCS#11 token, with SoftHSM."""
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
+import threading
 
 import pytest
 from cryptography import x509
@@ -13,38 +10,34 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pki_lab import NOW, hierarchy, pem
 
+from ccs2_pki import pkcs11_keys
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.errors import ErrorCode, PkiError
 from ccs2_pki.keys import KeyRef
 from ccs2_pki.lab.issuing import certify
-from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys
+from ccs2_pki.lab.software_token import ENVIRONMENT, make_token, softhsm_module
+from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys, configured_keys
 from ccs2_pki.provisioning import Provisioning
 from ccs2_pki.signatures import ECDSA_SHA256, SignatureResult, SignatureToCheck, sign
 from ccs2_pki.store import EntryKind, Store
 
 pytest.importorskip('pkcs11', reason='python-pkcs11 is not installed')
-MODULE = next((path for path in (Path('/usr/lib/softhsm/libsofthsm2.so'),
-                                 Path('/usr/lib64/softhsm/libsofthsm2.so')) if path.exists()), None)
-if MODULE is None or not shutil.which('softhsm2-util'):
+if softhsm_module() is None:
     pytest.skip('SoftHSM (Debian package softhsm2) is not installed', allow_module_level=True)
 
 PIN = '987654'
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('softhsm')
-    (folder / 'tokens').mkdir()
-    (folder / 'softhsm2.conf').write_text(
-        f'directories.tokendir = {folder}/tokens\nobjectstore.backend = file\n')
-    os.environ['SOFTHSM2_CONF'] = str(folder / 'softhsm2.conf')
-    subprocess.run(['softhsm2-util', '--init-token', '--free', '--label', 'station', '--pin', PIN,
-                    '--so-pin', PIN], check=True, capture_output=True)
-    pin_file = folder / 'pin'
-    pin_file.touch(0o600)
-    pin_file.write_text(f'{PIN}\n')
-    yield Pkcs11Config(MODULE, 'station', pin_file)
-    del os.environ['SOFTHSM2_CONF']
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('softhsm')
+
+
+@pytest.fixture(scope='module')
+def config(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ENVIRONMENT, str(folder / 'softhsm2.conf'))
+        yield make_token(folder, 'station', PIN)
 
 
 @pytest.fixture
@@ -132,6 +125,68 @@ def test_what_can_go_wrong_is_told_without_the_pin(config, tmp_path):
     with pytest.raises(PkiError) as error:
         Pkcs11Keys(config).generate(KeyAlgorithm.ED448)
     assert error.value.code is ErrorCode.UNSUPPORTED
+
+
+def test_a_token_that_is_pulled_out_works_again_once_it_is_back(config, folder):
+    keys = Pkcs11Keys(config)
+    key = keys.load(keys.generate(KeyAlgorithm.P256))
+    (folder / 'tokens').rename(folder / 'pulled out')
+    try:
+        assert not keys.holds(key.reference)
+        with pytest.raises(PkiError, match="token 'station': ") as error:
+            key.sign_digest(bytes(32))
+        assert error.value.code is ErrorCode.STORAGE
+    finally:
+        (folder / 'pulled out').rename(folder / 'tokens')
+    key.public_key().verify(key.sign_digest(bytes(32)), bytes(32),
+                            ec.ECDSA(Prehashed(hashes.SHA256())))
+
+
+def test_a_wrong_pin_is_not_tried_twice(config, tmp_path, monkeypatch):
+    pin = tmp_path / 'pin'
+    pin.touch(0o600)
+    pin.write_text('111111')
+    keys = Pkcs11Keys(Pkcs11Config(config.module, 'station', pin))
+    logins = []
+    monkeypatch.setattr(keys, '_token', lambda pkcs11, token=keys._token:
+                        logins.append(1) or token(pkcs11))
+    for reason in ('refuses the PIN', 'is not tried again', 'is not tried again'):
+        with pytest.raises(PkiError, match=reason):
+            keys.generate(KeyAlgorithm.P256)
+    assert len(logins) == 1
+    pin.write_text(PIN)
+    keys.delete(keys.generate(KeyAlgorithm.P256))
+
+
+def test_a_token_that_does_not_answer_is_waited_for_only_so_long(config, monkeypatch):
+    keys = Pkcs11Keys(config)
+    key = keys.load(keys.generate(KeyAlgorithm.P256))
+    monkeypatch.setattr(pkcs11_keys, 'PATIENCE', 0.01)
+    with pkcs11_keys._access, pytest.raises(PkiError, match='is busy and does not answer'):
+        key.sign_digest(bytes(32))
+    assert key.sign_digest(bytes(32))
+
+
+def test_threads_take_turns_at_the_token(config):
+    keys = Pkcs11Keys(config)
+    key = keys.load(keys.generate(KeyAlgorithm.P256))
+    signatures = []
+    threads = [threading.Thread(target=lambda: signatures.append(key.sign_digest(bytes(32))))
+               for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(signatures) == len(threads)
+
+
+def test_settings_are_whole_or_empty(tmp_path):
+    assert configured_keys('', 'station', 'pin') == []
+    for settings in (('m.so', '', 'pin'), ('m.so', 'station', '')):
+        with pytest.raises(PkiError, match='label of its token and a PIN file'):
+            configured_keys(*settings)
+    [keys] = configured_keys('m.so', 'station', str(tmp_path / 'pin'))
+    assert keys.name == 'pkcs11'
 
 
 def test_a_chain_is_not_deleted_without_its_token(provisioning):
