@@ -6,16 +6,14 @@ tests show each of these effects on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL, crypto
 
+from ccs2_link.transport.engine import Judge
+
 _lib: Any = SSL._lib
 _ffi: Any = SSL._ffi
-
-#: Judges a peer's chain: (OpenSSL's error so far, DER of leaf and issuers) to an error, 0 = fine.
-Judge = Callable[[int, list[bytes]], int]
 
 #: OpenSSL finds no root that it trusts. It never does here: it is given none, see `Judge`.
 ANCHOR_ERRORS = frozenset({2, 18, 19, 20, 21, 27})
@@ -38,9 +36,8 @@ def narrow(context: SSL.Context, groups: str, signatures: str) -> None:
 def ask_for_certificate(connection: SSL.Connection, judge: Judge) -> object:
     """Ask the peer for a certificate; if it presents one, `judge` decides about the chain.
 
-    It is called for each thing that OpenSSL finds wrong (at least once, for OpenSSL has no root),
-    and for each certificate in the end. The error that it returns makes the alert: pyOpenSSL's own
-    callback cannot say why, so that the peer would get `internal_error` for everything.
+    pyOpenSSL's own callback cannot say why, so that the peer would get `internal_error` for
+    everything.
 
     Returns what has to be kept as long as the connection.
     """

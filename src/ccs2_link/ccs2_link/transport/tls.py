@@ -26,7 +26,6 @@ from datetime import datetime
 
 from OpenSSL import SSL, crypto
 
-from ccs2_link.transport import openssl
 from ccs2_link.transport.channel import ChannelError, Security
 from ccs2_link.transport.client_hello import (
     TLS_1_2,
@@ -36,6 +35,8 @@ from ccs2_link.transport.client_hello import (
     read_client_hello,
 )
 from ccs2_link.transport.credentials import Credentials, ServerCredential
+from ccs2_link.transport.engine import Engine, ServerContext, Terms
+from ccs2_link.transport.local_engine import LocalContext
 from ccs2_link.transport.tls_channel import EngineChannel
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.chains import check_der_chain
@@ -49,8 +50,6 @@ _SIGNATURES = {
     KeyAlgorithm.P521: ('ecdsa_secp521r1_sha512', 0x0603),
     KeyAlgorithm.ED448: ('ed448', 0x0808),
 }
-_SUITE_1_2 = b'ECDHE-ECDSA-AES128-SHA256'
-_SUITES_1_3 = b'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class _Offer:
 
     version: _Version
     credential: ServerCredential
-    context: SSL.Context = field(repr=False)
+    context: ServerContext = field(repr=False)
 
     @property
     def asks_vehicle(self) -> bool:
@@ -163,36 +162,18 @@ class TlsServer:
         chains = [offer.credential.chain for offer in offers.values()]
         return [offers[chain.id] for chain in usable(chains, version.keys, self.now())]
 
-    def _context(self, version: _Version, credential: ServerCredential) -> SSL.Context:
-        protocol = SSL.TLS1_3_VERSION if version.number == TLS_1_3 else SSL.TLS1_2_VERSION
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(protocol)
-        context.set_max_proto_version(protocol)
-        context.set_options(
-            SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
-            | SSL.OP_CIPHER_SERVER_PREFERENCE)
-        # A connection is never the continuation of another one.
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_cipher_list(_SUITE_1_2)
-        context.set_tls13_ciphersuites(_SUITES_1_3)
-        openssl.narrow(context, ':'.join(version.groups),
-                       ':'.join(_SIGNATURES[key][0] for key in version.keys))
-        context.use_privatekey(credential.key)
-        leaf, *sub_cas = credential.chain.chain
-        context.use_certificate(leaf.source)
-        for sub_ca in sub_cas:
-            context.add_extra_chain_cert(sub_ca.source)
-        context.check_privatekey()
-        context.set_ocsp_server_callback(lambda *_: self._staple(credential))
-        if version.number == TLS_1_3:
-            # OpenSSL names the roots to the vehicle but does not use them: of two roots with the
-            # same name it would take any. The chain check of `ccs2_pki` finds the right one.
-            for anchor in self.credentials.vehicle_anchors:
-                context.add_client_ca(anchor.source)
-            context.set_session_id(b'ccs2')
-        if (key_log := self._key_log) is not None:
-            context.set_keylog_callback(lambda _, line: key_log(line))
-        return context
+    def _context(self, version: _Version, credential: ServerCredential) -> ServerContext:
+        return LocalContext(Terms(
+            version=version.number,
+            groups=':'.join(version.groups),
+            signatures=':'.join(_SIGNATURES[key][0] for key in version.keys),
+            chain=credential.chain.chain,
+            key=credential.key,
+            staple=lambda: self._staple(credential),
+            named_anchors=(
+                self.credentials.vehicle_anchors if version.number == TLS_1_3 else ()),
+            key_log=self._key_log,
+        ))
 
     def _staple(self, credential: ServerCredential) -> bytes:
         """Return an OCSP response about the leaf, b'' if there is no good one."""
@@ -215,9 +196,8 @@ class TlsChannel(EngineChannel):
         self.security = Security.NONE
         self.vehicle_certificate_digest = b''
         self._server = server
-        self._judge_handle: object = None
 
-    def start(self, stream: bytes) -> SSL.Connection | None:
+    def start(self, stream: bytes) -> Engine | None:
         """Make the engine once the ClientHello is complete, or can never be one."""
         try:
             hello = read_client_hello(stream)
@@ -226,13 +206,9 @@ class TlsChannel(EngineChannel):
         except HelloError:
             hello = None
         offer = self._server.select(hello)
-        engine = SSL.Connection(offer.context, None)
-        engine.set_accept_state()
-        if offer.asks_vehicle:
-            self._judge_handle = openssl.ask_for_certificate(engine, self._judge)
-        return engine
+        return offer.context.engine(self._judge if offer.asks_vehicle else None)
 
-    def handshake_done(self, engine: SSL.Connection) -> None:
+    def handshake_done(self, engine: Engine) -> None:
         """Take note of the version, and of who the vehicle is."""
         certificate = engine.get_peer_certificate()
         if engine.get_protocol_version() == SSL.TLS1_2_VERSION:

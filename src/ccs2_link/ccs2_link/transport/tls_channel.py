@@ -1,4 +1,4 @@
-"""One TLS connection on pyOpenSSL with memory BIOs, whichever side it is: octets in, octets out."""
+"""One TLS connection on memory BIOs, whichever side it is: octets in, octets out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from OpenSSL import SSL
 
 from ccs2_link.transport import openssl
 from ccs2_link.transport.channel import ChannelError
+from ccs2_link.transport.engine import Engine
 from ccs2_pki.chains import ChainResult, ChainVerdict
 
 #: OpenSSL's verification errors, each of which gives the alert behind it (RFC 8446 clause 6.2).
@@ -44,7 +45,7 @@ _READ_SIZE = 65536
 
 
 class EngineChannel:
-    """A :class:`~ccs2_link.transport.channel.Channel` around an OpenSSL connection.
+    """A :class:`~ccs2_link.transport.channel.Channel` around an engine.
 
     `peer` is what the other side is called in messages. A side adds :meth:`start` and
     :meth:`handshake_done`.
@@ -58,13 +59,13 @@ class EngineChannel:
         self.refusal = ''
         self._peer = peer
         self._early = b''
-        self._engine: SSL.Connection | None = None
+        self._engine: Engine | None = None
 
-    def start(self, stream: bytes) -> SSL.Connection | None:
+    def start(self, stream: bytes) -> Engine | None:
         """Return the engine, None as long as the peer's first octets do not suffice for it."""
         raise NotImplementedError
 
-    def handshake_done(self, engine: SSL.Connection) -> None:
+    def handshake_done(self, engine: Engine) -> None:
         """Take note of what was agreed; raise ChannelError if it is not enough."""
         raise NotImplementedError
 
@@ -141,7 +142,7 @@ class EngineChannel:
             return error
         return 0
 
-    def _read(self, engine: SSL.Connection) -> bytes:
+    def _read(self, engine: Engine) -> bytes:
         chunks = []
         try:
             while True:
