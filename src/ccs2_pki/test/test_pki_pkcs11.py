@@ -3,19 +3,17 @@
 import threading
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pki_lab import NOW, hierarchy, pem
+from pki_lab import NOW, hierarchy
 
 from ccs2_pki import pkcs11_keys
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.errors import ErrorCode, PkiError
 from ccs2_pki.keys import KeyRef
-from ccs2_pki.lab.issuing import certify
-from ccs2_pki.lab.software_token import ENVIRONMENT, make_token, softhsm_module
+from ccs2_pki.lab.software_token import enroll, softhsm_module, software_token
 from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys, configured_keys
 from ccs2_pki.provisioning import Provisioning
 from ccs2_pki.signatures import ECDSA_SHA256, SignatureResult, SignatureToCheck, sign
@@ -35,9 +33,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def config(folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(ENVIRONMENT, str(folder / 'softhsm2.conf'))
-        yield make_token(folder, 'station', PIN)
+    with software_token(folder, 'station', PIN) as token:
+        yield token
 
 
 @pytest.fixture
@@ -49,13 +46,7 @@ def provisioning(config, tmp_path):
 def test_from_signing_request_to_chain(provisioning, name):
     lab = hierarchy(name)
     provisioning.install(EntryKind.V2G_ROOT, lab.issued['v2g_root'].certificate.der, NOW)
-    _, der = provisioning.create_csr(lab.generation.algorithm, 'DECC2S0001', 'Operator',
-                                     provider='pkcs11')
-    request = x509.load_der_x509_csr(der)
-    assert request.is_signature_valid
-    issuer = lab.issued['cpo_sub2']
-    leaf = certify(lab.plans['secc'], request.public_key(), issuer.certificate, issuer.key, NOW)
-    provisioning.install(EntryKind.SECC_CHAIN, pem((leaf, *issuer.chain)), NOW)
+    leaf = enroll(provisioning, lab)
     [info] = provisioning.list(EntryKind.SECC_CHAIN)
     assert info.has_key
     [chain] = provisioning.store.load().secc_chains

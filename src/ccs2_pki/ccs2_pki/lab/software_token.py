@@ -3,20 +3,27 @@
 Its keys are files. It behaves as a token does, and protects as little as a file.
 """
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ccs2_pki.errors import ErrorCode, PkiError
-from ccs2_pki.lab.hierarchy import Hierarchy
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ccs2_pki.certificate import Certificate
+from ccs2_pki.errors import ErrorCode, PkiError, malformed
+from ccs2_pki.lab.hierarchy import CPID, ORGANIZATION, Hierarchy
 from ccs2_pki.lab.issuing import Issued, certify, ocsp_response
 from ccs2_pki.pkcs11_keys import Pkcs11Config, Pkcs11Keys
+from ccs2_pki.provisioning import Provisioning
+from ccs2_pki.store import EntryKind
 
-#: Where SoftHSM finds its tokens: an environment variable with the path of its configuration.
-ENVIRONMENT = 'SOFTHSM2_CONF'
+#: The environment variable by which SoftHSM finds its configuration.
+_CONFIGURATION = 'SOFTHSM2_CONF'
 _PLACES = ('/usr/lib/softhsm', '/usr/lib64/softhsm', '/usr/local/lib/softhsm')
 _MODULE = 'libsofthsm2.so'
 
@@ -28,29 +35,59 @@ def softhsm_module() -> Path | None:
     return next((path for place in _PLACES if (path := Path(place, _MODULE)).exists()), None)
 
 
-def make_token(folder: Path, label: str, pin: str) -> Pkcs11Config:
-    """Make a token in an empty folder, with its configuration and PIN file beside it.
+@contextlib.contextmanager
+def software_token(folder: Path, label: str, pin: str) -> Iterator[Pkcs11Config]:
+    """Make a token in an empty folder, for this process and those that it starts.
 
-    Every process that uses it needs ``SOFTHSM2_CONF`` to be ``folder/softhsm2.conf``. Raises
-    PkiError: NOT_FOUND without SoftHSM, STORAGE if it fails.
+    Raises PkiError: NOT_FOUND without SoftHSM, STORAGE if it fails.
     """
     module = softhsm_module()
     if module is None:
         raise PkiError(ErrorCode.NOT_FOUND, 'SoftHSM is not installed')
-    configuration = folder / 'softhsm2.conf'
+    import pkcs11
     (folder / 'tokens').mkdir()
+    configuration = folder / 'softhsm2.conf'
     configuration.write_text(
         f'directories.tokendir = {folder}/tokens\nobjectstore.backend = file\n')
-    made = subprocess.run(
-        ['softhsm2-util', '--init-token', '--free', '--label', label, '--pin', pin,
-         '--so-pin', pin], env={**os.environ, ENVIRONMENT: str(configuration)},
-        capture_output=True)
-    if made.returncode:
-        raise PkiError(ErrorCode.STORAGE, 'SoftHSM cannot make a token')
     pin_file = folder / 'pin'
     pin_file.touch(0o600)
     pin_file.write_text(f'{pin}\n')
-    return Pkcs11Config(module, label, pin_file)
+    before = os.environ.get(_CONFIGURATION)
+    os.environ[_CONFIGURATION] = str(configuration)
+    try:
+        made = subprocess.run(['softhsm2-util', '--init-token', '--free', '--label', label,
+                               '--pin', pin, '--so-pin', pin], capture_output=True)
+        if made.returncode:
+            raise PkiError(ErrorCode.STORAGE, 'SoftHSM cannot make a token')
+        # It reads its configuration when it starts; another token may have been there before.
+        pkcs11.lib(str(module)).reinitialize()
+        yield Pkcs11Config(module, label, pin_file)
+    finally:
+        os.environ.pop(_CONFIGURATION)
+        if before is not None:
+            os.environ[_CONFIGURATION] = before
+
+
+def enroll(provisioning: Provisioning, hierarchy: Hierarchy) -> Certificate:
+    """Give a store a chain whose key is in its token, with a staple, as an operator would.
+
+    The store needs the hierarchy's V2G root already. Raises PkiError.
+    """
+    now = hierarchy.made
+    _, der = provisioning.create_csr(
+        hierarchy.generation.algorithm, CPID, ORGANIZATION, provider=Pkcs11Keys.name)
+    request = x509.load_der_x509_csr(der)
+    public = request.public_key()
+    if not request.is_signature_valid or not isinstance(public, ec.EllipticCurvePublicKey):
+        raise malformed('signing request is not of its key')
+    issuer = hierarchy.issued['cpo_sub2']
+    leaf = certify(hierarchy.plans['secc'], public, issuer.certificate, issuer.key, now)
+    provisioning.install(
+        EntryKind.SECC_CHAIN,
+        b''.join(certificate.pem() for certificate in (leaf, *issuer.chain)), now)
+    subject = dataclasses.replace(hierarchy.issued['secc'], certificate=leaf)
+    provisioning.install(EntryKind.OCSP_RESPONSE, ocsp_response(subject, now), now)
+    return leaf
 
 
 def with_token_keys(hierarchy: Hierarchy, keys: Pkcs11Keys, names: Sequence[str]) -> Hierarchy:
