@@ -9,7 +9,7 @@ setup(
         ('share/ccs2_link', ['package.xml']),
     ],
     package_data={'ccs2_link': ['py.typed']},
-    install_requires=['setuptools', 'pyOpenSSL==26.4.0'],
+    install_requires=['setuptools', 'cffi==2.1.1', 'pyOpenSSL==26.4.0'],
     extras_require={'test': ['pytest'], 'qca7000': ['gpiod==2.5.0', 'spidev==3.8']},
     zip_safe=True,
     maintainer='CCS2 authors',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 
 from ccs2_interfaces.msg import Fault, Link, PkiState, V2GConnection, V2GRequest, V2GResponse
+from ccs2_link.transport.aside import aside
 from ccs2_link.transport.connection import Action, DataLink, Deliver, Limits, Response
 from ccs2_link.transport.credentials import StoreCredentials
 from ccs2_link.transport.endpoint import State, Status
@@ -19,9 +22,15 @@ from ccs2_link.transport.server import Settings, TransportServer
 from ccs2_link.transport.v2gtp import LARGEST_PAYLOAD
 from ccs2_node import STATE, STREAM, ConfigureError, Level, ManagedNode, run
 from ccs2_node import Status as Diagnosis
+from ccs2_pki.errors import PkiError
+from ccs2_pki.pkcs11_keys import configured_keys
 
 #: V2GConnection is published at least this often, in s.
 PUBLISH_PERIOD = 0.5
+#: How long activation waits for the credentials, in s: most are read by then, and TLS is ready.
+_ACTIVATION_PATIENCE = 2.0
+#: After this the reading of the credentials is given up and begun anew, in s: a token may hang.
+_LOAD_PATIENCE = 15.0
 _MESSAGE_LENGTH = 256
 _NANOSECONDS = 1_000_000_000
 _DEFAULTS = Limits()
@@ -49,6 +58,8 @@ class V2GTransportNode(ManagedNode):
         self._server: TransportServer | None = None
         self._tls: TlsKeeper | None = None
         self._key_log: KeyLog | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._remarks: tuple[str, ...] = ()
         self._stamped: tuple[float, Time] = (0.0, Time())
         self._fault: Fault | None = None
         self._shown: tuple[State, int] | None = None
@@ -84,6 +95,10 @@ class V2GTransportNode(ManagedNode):
                        'a vehicle that repeats requests without a pause.',
                        minimum=0.0, maximum=0.2)
         self.parameter('store', '/var/lib/ccs2/pki', 'Directory of the certificate store.')
+        self.parameter('pkcs11_module', '',
+                       "Shared library of a PKCS#11 token's maker; empty: keys are in files only.")
+        self.parameter('pkcs11_token', '', 'Label of the PKCS#11 token.')
+        self.parameter('pkcs11_pin_file', '', 'File of mode 0600 that holds its user PIN.')
         self.parameter('accept_p256_with_tls_1_3', False,
                        'Interoperability tests only: P-256 certificates, of the vehicle and of '
                        'the station, serve TLS 1.3, and vehicle certificates need no usage.')
@@ -112,13 +127,18 @@ class V2GTransportNode(ManagedNode):
                 minimum_response_time=self.value('minimum_response_time'),
             ),
         )
+        try:
+            providers = configured_keys(self.value('pkcs11_module'), self.value('pkcs11_token'),
+                                        self.value('pkcs11_pin_file'))
+        except PkiError as error:
+            raise ConfigureError(str(error)) from None
         self._open_key_log()
         accept_p256 = self.value('accept_p256_with_tls_1_3')
         if accept_p256:
             self.get_logger().warning('P-256 certificates are accepted for ISO 15118-20: '
                                       'for interoperability tests only')
         self._tls = TlsKeeper(
-            StoreCredentials(Path(self.value('store'))), accept_p256=accept_p256,
+            StoreCredentials(Path(self.value('store')), providers), accept_p256=accept_p256,
             key_log=self._key_log.write if self._key_log else None)
 
     async def cleanup(self) -> None:
@@ -142,11 +162,15 @@ class V2GTransportNode(ManagedNode):
     async def activate(self) -> None:
         """Wait for the data link."""
         self._server = TransportServer(self._settings, self)
-        self._update_tls()
+        self._load_if_stale()
+        if self._loading is not None:
+            await asyncio.wait({self._loading}, timeout=_ACTIVATION_PATIENCE)
         self.every(PUBLISH_PERIOD, self._beat)
 
     async def deactivate(self) -> None:
         """Close the connection and every socket."""
+        if self._loading is not None:
+            self._loading.cancel()
         if self._server is not None:
             await self._server.close()
             self._server = None
@@ -157,12 +181,34 @@ class V2GTransportNode(ManagedNode):
 
     def _update_tls(self) -> None:
         """Offer TLS as the store allows now; new certificates serve the next connection."""
-        if self._server is None or self._tls is None or not self._settings.policy.tls:
+        self._load_if_stale()
+        self._offer_tls()
+
+    def _load_if_stale(self) -> None:
+        if (self._server is None or self._tls is None or not self._settings.policy.tls
+                or not self._server.idle or self._loading is not None or not self._tls.stale):
             return
-        if self._server.idle:
-            self._tls.refresh()
-        self._server.set_tls(self._tls.channel)
-        problem = self._tls.problem
+        self._loading = self.loop.create_task(self._load(self._tls))
+        self._loading.add_done_callback(self._loaded)
+
+    async def _load(self, tls: TlsKeeper) -> None:
+        """Load the credentials beside the loop; a token may take its time, or hang."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOAD_PATIENCE):
+                await aside(tls.refresh)
+
+    def _loaded(self, loading: asyncio.Task[None]) -> None:
+        self._loading = None
+        if not loading.cancelled():
+            loading.result()
+            self._offer_tls()
+
+    def _offer_tls(self) -> None:
+        tls = self._tls
+        if self._server is None or tls is None or not self._settings.policy.tls:
+            return
+        self._server.set_tls(tls.channel)
+        problem = tls.problem
         if not problem:
             self._fault = None
         elif self._fault is None or self._fault.message != problem[:_MESSAGE_LENGTH]:
@@ -172,6 +218,10 @@ class V2GTransportNode(ManagedNode):
                           else Fault.SEVERITY_ERROR),
                 message=problem[:_MESSAGE_LENGTH], since=self.now_message())
             self.get_logger().error(f'no TLS: {problem}')
+        if tls.remarks != self._remarks:
+            self._remarks = tls.remarks
+            for remark in self._remarks if not problem else ():
+                self.get_logger().error(f'a certificate chain is not used: {remark}')
 
     # What the server tells.
 

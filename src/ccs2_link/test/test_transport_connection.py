@@ -26,6 +26,7 @@ from ccs2_link.transport.connection import (
     Opened,
     Phase,
     Response,
+    Work,
     Write,
 )
 from ccs2_link.transport.v2gtp import HEADER, PayloadType, encode
@@ -274,6 +275,44 @@ class FakeTls(PlainChannel):
 
     def truncation(self):
         return 'truncated'
+
+
+class SlowTls(FakeTls):
+    """A channel whose handshake takes work."""
+
+    def __init__(self):
+        super().__init__()
+        self.offered = self.done = False
+
+    def receive(self, data):
+        return super().receive(data) if self.done else b''
+
+    def work(self):
+        offered, self.offered = self.offered, True
+        return None if offered else self.run
+
+    def run(self):
+        self.done = True
+
+
+def test_work_of_the_handshake_is_handed_out_once_and_waited_for():
+    channel = SlowTls()
+    connection = Connection(0.0, channel, LIMITS, SETUP)
+    assert connection.received(1.0, b'h') == [Work(channel.run)]
+    assert connection.received(2.0, b'i') == []
+    assert connection.deadline() == LIMITS.handshake_time
+    channel.run()
+    assert connection.received(3.0, b'') == [Write(b'hello'), Opened()]
+
+
+def test_work_that_takes_too_long_ends_the_connection_and_is_then_forgotten():
+    channel = SlowTls()
+    connection = Connection(0.0, channel, LIMITS, SETUP)
+    connection.received(1.0, b'h')
+    assert connection.tick(LIMITS.handshake_time) == [Close()]
+    assert connection.close_message == 'TLS handshake took too long'
+    channel.run()
+    assert connection.received(LIMITS.handshake_time + 1, b'') == []
 
 
 def test_a_handshake_opens_the_connection():

@@ -303,6 +303,116 @@ def test_certificates_that_come_later_serve_the_next_connection(start, tmp_path)
     assert 'PRIVATE' not in output
 
 
+def make_token_store(path, config):
+    """Fill a store as an operator would whose keys are in a token; return the hierarchies."""
+    from ccs2_pki.lab.hierarchy import GENERATIONS, ROOTS, build
+    from ccs2_pki.lab.software_token import enroll
+    from ccs2_pki.pkcs11_keys import Pkcs11Keys
+    from ccs2_pki.profiles import RootKind
+    from ccs2_pki.provisioning import Provisioning
+    from ccs2_pki.store import EntryKind, Store
+
+    now = datetime.now(UTC)
+    provisioning = Provisioning(Store(path, create=True, providers=[Pkcs11Keys(config)]))
+    hierarchies = [build(each, now) for each in GENERATIONS if each.name in ('iso2', 'iso20')]
+    for lab in hierarchies:
+        for kind in (RootKind.V2G, RootKind.OEM):
+            for name in ROOTS[kind]:
+                provisioning.install(
+                    EntryKind(kind.value), lab.issued[name].certificate.der, now)
+        enroll(provisioning, lab)
+    return provisioning.store.generation(), hierarchies
+
+
+def client(tmp_path, lab, vehicle=None):
+    """Return the TLS context of a car: TLS 1.2, or TLS 1.3 with a vehicle certificate."""
+    root = tmp_path / f'{lab.generation.name}.pem'
+    root.write_bytes(lab.issued['v2g_root'].certificate.pem())
+    context = ssl.create_default_context(cafile=root)
+    context.check_hostname = False
+    context.minimum_version = context.maximum_version = (
+        ssl.TLSVersion.TLSv1_2 if vehicle is None else ssl.TLSVersion.TLSv1_3)
+    if vehicle is not None:
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+        )
+        file = tmp_path / 'vehicle.pem'
+        file.write_bytes(b''.join(each.pem() for each in vehicle.chain) + vehicle.key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        context.load_cert_chain(file)
+    return context
+
+
+def test_keys_in_a_token_serve_and_the_token_may_go_and_come_back(start, tmp_path):
+    from ccs2_pki.lab.software_token import softhsm_module, software_token
+    pytest.importorskip('pkcs11', reason='python-pkcs11 is not installed')
+    if softhsm_module() is None:
+        pytest.skip('SoftHSM (Debian package softhsm2) is not installed')
+    folder = tmp_path / 'softhsm'
+    folder.mkdir()
+    with software_token(folder, 'station', '246813') as config:
+        generation, (iso2, iso20) = make_token_store(tmp_path / 'store', config)
+        graph = start(
+            security='tls', store=tmp_path / 'store', pkcs11_module=config.module,
+            pkcs11_token=config.token_label, pkcs11_pin_file=config.pin_file)
+    graph.start(str(HERE / 'transport_fake_hlc.py'))
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.wait(lambda: 'hlc' in graph.node.get_node_names())
+    graph.pki.publish(PkiState(generation=generation, time_trusted=True))
+    for run, context, security in (
+        (1, client(tmp_path, iso2), V2GConnection.SECURITY_TLS_1_2),
+        (2, client(tmp_path, iso20, iso20.issued['vehicle']),
+         V2GConnection.SECURITY_TLS_1_3_MUTUAL),
+    ):
+        graph.matched(run)
+        graph.reach(V2GConnection.STATE_LISTENING)
+        assert graph.connection.faults == []
+        port, _ = discover(graph, 0x00)
+        with context.wrap_socket(socket.create_connection(('::1', port), timeout=10)) as car:
+            car.sendall(encode(0x8001, b'desserts'))
+            assert car.recv(100)[HEADER.size:] == b'stressed'
+            graph.reach(V2GConnection.STATE_OPEN)
+            assert graph.connection.security == security
+        graph.reach(V2GConnection.STATE_CLOSED)
+
+    (folder / 'tokens').rename(folder / 'pulled out')
+    graph.matched(3)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    port, _ = discover(graph, 0x00)
+    with pytest.raises(ssl.SSLError, match='internal error'):
+        client(tmp_path, iso2).wrap_socket(socket.create_connection(('::1', port), timeout=10))
+    # The first handshake that fails is the news for its chain, a look at the token for the other.
+    graph.wait(lambda: graph.connection.faults)
+    (fault,) = graph.connection.faults
+    assert fault.code == Fault.TLS_UNAVAILABLE
+    assert "token 'station'" in fault.message
+    with pytest.raises(TimeoutError):
+        discover(graph, 0x00, patience=0.2)
+
+    (folder / 'pulled out').rename(folder / 'tokens')
+    graph.wait(lambda: not graph.connection.faults)
+    graph.matched(4)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    port, _ = discover(graph, 0x00)
+    with client(tmp_path, iso2).wrap_socket(
+            socket.create_connection(('::1', port), timeout=10)) as car:
+        assert car.version() == 'TLSv1.2'
+    code, output = graph.end(graph.transport)
+    assert code == 0, output
+    assert '246813' not in output
+    assert "key does not sign: token 'station'" in output
+
+
+def test_a_token_needs_a_label_and_a_pin_file(start, tmp_path):
+    graph = start(pkcs11_module=tmp_path / 'none.so')
+    assert not graph.transition(Transition.TRANSITION_CONFIGURE)
+    _, output = graph.end(graph.transport)
+    assert 'a PKCS#11 module needs the label of its token and a PIN file' in output
+
+
 def test_a_key_log_is_private_and_warned_about(start, tmp_path):
     log = tmp_path / 'keys.log'
     make_store(tmp_path / 'store', 'iso2')

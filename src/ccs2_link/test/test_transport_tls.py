@@ -19,6 +19,7 @@ from transport_tls_lab import (
     Car,
     credentials,
     hierarchy,
+    receive,
     server,
     vehicle,
     wrong,
@@ -51,7 +52,7 @@ def shake(tls, car, chunk=None):
         step = chunk or len(to_station) or 1
         for start in range(0, len(to_station), step):
             try:
-                channel.receive(to_station[start:start + step])
+                receive(channel, to_station[start:start + step])
             except ChannelError:
                 car.work(to_car + channel.outgoing())
                 raise
@@ -209,7 +210,7 @@ def test_octets_that_are_no_tls_end_in_an_error_not_in_a_crash():
                    bytes.fromhex('01fe8001000000048000dbab')):
         channel = server('iso2').channel()
         with pytest.raises(ChannelError, match='TLS: '):
-            channel.receive(octets)
+            receive(channel, octets)
 
 
 @settings(max_examples=300, deadline=None)
@@ -292,6 +293,17 @@ def test_sessions_are_not_resumed():
         shake(tls, second)
         assert second.ready
         assert SSL._lib.SSL_session_reused(second.engine._ssl) == 0
+
+
+def test_a_vehicle_cannot_renegotiate():
+    car = Car(**TLS12)
+    channel = shake(server('iso2'), car)
+    car.engine.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        car.engine.do_handshake()
+    assert channel.receive(car.outgoing()) == b''
+    car.work(channel.outgoing())
+    assert car.alert.endswith('no renegotiation')
 
 
 def test_the_key_log_gets_lines_only_if_asked_for():

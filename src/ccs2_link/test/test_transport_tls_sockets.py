@@ -12,7 +12,7 @@ import pytest
 sys.path.append(os.path.dirname(__file__))
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from transport_station import PATIENCE, Station
+from transport_station import PATIENCE, Station, stations
 from transport_tls_lab import hierarchy, server, wrong
 
 from ccs2_link.transport.channel import Security
@@ -32,20 +32,9 @@ ASKS_PLAIN = bytes.fromhex('01fe9000000000021000')
 
 
 @pytest.fixture
-async def make(monkeypatch):
-    stations = []
-
-    async def start(tls=None, **settings):
-        settings.setdefault('policy', SecurityPolicy.TLS)
-        stations.append(Station(**settings))
-        if tls is not None:
-            stations[-1].server.set_tls(tls.channel)
-        await stations[-1].up()
-        return stations[-1]
-
-    yield start
-    for station in stations:
-        await station.server.close()
+async def make():
+    async with stations() as start:
+        yield start
 
 
 def pem(path, issued):

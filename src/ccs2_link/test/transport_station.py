@@ -94,3 +94,23 @@ class Station:
                 if datagram is not REQUEST or self.server.status.state is not State.LISTENING:
                     return None
         return None
+
+
+@contextlib.asynccontextmanager
+async def stations():
+    """Yield what starts a station with TLS: `start(tls, **settings)`; all end with the block."""
+    started = []
+
+    async def start(tls=None, **settings):
+        settings.setdefault('policy', SecurityPolicy.TLS)
+        started.append(Station(**settings))
+        if tls is not None:
+            started[-1].server.set_tls(tls.channel)
+        await started[-1].up()
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for station in started:
+            await station.server.close()

@@ -1,5 +1,6 @@
 """A certificate laboratory and TLS clients for the transport's tests."""
 
+import contextlib
 import functools
 from datetime import UTC, datetime
 
@@ -11,7 +12,9 @@ from ccs2_link.transport.tls import TlsServer
 from ccs2_pki.chains import anchors_for
 from ccs2_pki.keys import KeyRef, public_key_id
 from ccs2_pki.lab.hierarchy import GENERATIONS, build
+from ccs2_pki.lab.software_token import software_token, with_token_keys
 from ccs2_pki.lab.wrong import build_wrong
+from ccs2_pki.pkcs11_keys import Pkcs11Keys, TokenKey
 from ccs2_pki.profiles import Role
 from ccs2_pki.revocation import RevocationData, parse_crl, parse_ocsp
 from ccs2_pki.store import SeccChain
@@ -19,9 +22,31 @@ from ccs2_pki.store import SeccChain
 NOW = datetime.now(UTC)
 
 
-@functools.cache
+#: The token that the station's keys are in, None while they are in this process.
+_token = None
+
+
+@contextlib.contextmanager
+def keys_in_token(folder):
+    """Keep the station's keys in a SoftHSM token in this empty folder; yield its provider."""
+    global _token
+    with software_token(folder, 'station', '987654') as config:
+        _token = Pkcs11Keys(config)
+        try:
+            yield _token
+        finally:
+            _token = None
+
+
 def hierarchy(name):
     """Return the hierarchy 'iso2', 'iso20' or 'iso20-ed448'."""
+    return _hierarchy(name, None if name == 'iso20-ed448' else _token)
+
+
+@functools.cache
+def _hierarchy(name, token):
+    if token is not None:
+        return with_token_keys(_hierarchy(name, None), token, ('secc', 'secc_b'))
     return build(next(each for each in GENERATIONS if each.name == name), NOW)
 
 
@@ -31,9 +56,10 @@ def wrong(name):
 
 
 def credential(issued, *, root=True):
+    key = (issued.key.reference if isinstance(issued.key, TokenKey)
+           else KeyRef('file', public_key_id(issued.key.public_key())))
     chain = SeccChain(issued.certificate.fingerprint, issued.chain,
-                      issued.root.certificate if root else None,
-                      KeyRef('file', public_key_id(issued.key.public_key())))
+                      issued.root.certificate if root else None, key)
     return ServerCredential(chain, issued.key)
 
 
@@ -57,6 +83,15 @@ def server(*names, **options):
     key_log = options.pop('key_log', None)
     return TlsServer(credentials(*names, **options), now, accept_p256=accept_p256,
                      key_log=key_log)
+
+
+def receive(channel, data):
+    """Give a channel octets and do its work; return the octets for V2GTP."""
+    received = channel.receive(data)
+    while (work := channel.work()) is not None:
+        work()
+        received += channel.receive(b'')
+    return received
 
 
 class Car:

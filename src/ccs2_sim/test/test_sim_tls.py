@@ -11,13 +11,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'ccs2_link' / 'test'))
 
-from transport_tls_lab import NOW, credential, hierarchy, server, wrong
+from transport_station import stations
+from transport_tls_lab import NOW, credential, hierarchy, keys_in_token, server, wrong
 
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.channel import ChannelError, Security
 from ccs2_link.transport.credentials import Credentials
+from ccs2_link.transport.interface import link_address
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_link.transport.tls import TlsServer
+from ccs2_pki.lab.software_token import softhsm_module
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.revocation import NO_REVOCATION_DATA
 from ccs2_sim.car.link import Link
@@ -229,3 +232,36 @@ async def test_tcp_end_without_tls_end_is_noticed(listening):
     await Link.connect(endpoint, settings(), lambda now, message: None, lost.put_nowait)
     served[0].transport.write_eof()
     assert 'without closing TLS' in await asyncio.wait_for(lost.get(), 5)
+
+
+# The station's key in a token
+
+@pytest.fixture(scope='module')
+def token(tmp_path_factory):
+    pytest.importorskip('pkcs11', reason='python-pkcs11 is not installed')
+    if softhsm_module() is None:
+        pytest.skip('SoftHSM (Debian package softhsm2) is not installed')
+    with keys_in_token(tmp_path_factory.mktemp('softhsm')):
+        yield
+
+
+@pytest.mark.skipif(link_address('lo') is None, reason='no IPv6 on loopback')
+@pytest.mark.parametrize(('generation', 'security'), [
+    ('iso2', Security.TLS_1_2), ('iso20', Security.TLS_1_3_MUTUAL)])
+async def test_the_car_meets_a_station_whose_key_is_in_a_token(token, generation, security):
+    car = settings(generation, staple=True, vehicle=vehicle() if generation == 'iso20' else None)
+    got = asyncio.Queue()
+    async with stations() as start:
+        station = await start(server('iso2', 'iso20'))
+        link = await Link.connect(
+            Endpoint(ipaddress.IPv6Address('::1'), station.server.ports[SdpSecurity.TLS],
+                     SdpSecurity.TLS),
+            car, lambda now, message: got.put_nowait(message), lambda text: None)
+        assert link.channel.security is security
+        for number in (1, 2):
+            link.send(v2gtp.encode(v2gtp.PayloadType.SAP, b'request %d' % number))
+            _, request = await station.next_request()
+            assert request.payload == b'request %d' % number
+            station.answer(1, number, b'answer %d' % number)
+            assert (await asyncio.wait_for(got.get(), 5)).payload == b'answer %d' % number
+        await link.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -45,6 +46,12 @@ class Channel(Protocol):
     def receive(self, data: bytes) -> bytes:
         """Take octets of the socket, return those for V2GTP; raise ChannelError on failure."""
 
+    def work(self) -> Callable[[], None] | None:
+        """Return what has to be run, elsewhere because it may take long; once, then None.
+
+        After that `receive` without octets goes on.
+        """
+
     def send(self, data: bytes) -> None:
         """Take octets of V2GTP; :meth:`outgoing` then returns them for the socket."""
 
@@ -73,6 +80,9 @@ class PlainChannel:
     def receive(self, data: bytes) -> bytes:
         """Pass octets through."""
         return data
+
+    def work(self) -> None:
+        """Have no work: there is no handshake."""
 
     def send(self, data: bytes) -> None:
         """Pass octets through."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 
@@ -152,7 +153,14 @@ class Deliver:
     payload: bytes = field(repr=False)
 
 
-Output = Write | Finish | Close | Opened | Deliver
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Run this elsewhere, for it may take long; then call :meth:`Connection.received`, empty."""
+
+    run: Callable[[], None] = field(repr=False)
+
+
+Output = Write | Finish | Close | Opened | Deliver | Work
 
 
 class Connection:
@@ -194,7 +202,7 @@ class Connection:
         return self._proceed(now) if self.channel.ready else []
 
     def received(self, now: float, data: bytes) -> list[Output]:
-        """Take octets from the vehicle."""
+        """Take octets from the vehicle; none: its channel can go on."""
         if self.phase in (Phase.ENDING, Phase.FINISHING, Phase.CLOSED):
             return []
         try:
@@ -202,6 +210,8 @@ class Connection:
         except ChannelError as error:
             return self._channel_failed(now, str(error))
         outputs = self._flush()
+        if (work := self.channel.work()) is not None:
+            outputs.append(Work(work))
         if plaintext:
             self._framer.feed(plaintext)
             try:

@@ -46,7 +46,7 @@ class Terms:
 
 
 class Engine(Protocol):
-    """One TLS connection on memory BIOs: what is used of pyOpenSSL's `SSL.Connection`.
+    """One TLS connection on memory BIOs: what is used of pyOpenSSL's `SSL.Connection`, and `work`.
 
     Each method raises `SSL.WantReadError` if there is nothing to do before the peer has sent more,
     and `SSL.Error` on failure.
@@ -60,6 +60,12 @@ class Engine(Protocol):
 
     def do_handshake(self) -> None:
         """Go on with the handshake; return once it is done."""
+
+    def work(self) -> Callable[[], None] | None:
+        """Return what has to be run, elsewhere, before `do_handshake` can go on; once, then None.
+
+        Until it has ended, octets of the socket are kept, and there are none for the socket.
+        """
 
     def recv(self, size: int) -> bytes:
         """Return octets of the application; `SSL.ZeroReturnError` after close_notify."""

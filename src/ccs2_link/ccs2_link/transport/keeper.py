@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -11,9 +12,14 @@ from ccs2_link.transport.credentials import CredentialSource
 from ccs2_link.transport.tls import TlsServer
 from ccs2_pki.errors import PkiError
 
+#: How long it waits before it looks again for a token that did not do its part, in s.
+RETRY = 5.0
+
 
 class TlsKeeper:
     """Loads credentials when the store has changed, and says whether there can be TLS now.
+
+    They are loaded again, too, as long as a token is missing or does not sign.
 
     Whether the clock may be believed is what `pki/state` says; until it has said so, no vehicle
     certificate is accepted.
@@ -22,10 +28,13 @@ class TlsKeeper:
     def __init__(
         self, source: CredentialSource, *, accept_p256: bool = False,
         key_log: Callable[[bytes], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._accept_p256 = accept_p256
         self._key_log = key_log
+        self._clock = clock
+        self._loaded_at = clock()
         self._server: TlsServer | None = None
         self._wanted_generation: int | None = None
         self._time_trusted = False
@@ -36,13 +45,20 @@ class TlsKeeper:
         self._wanted_generation = generation
         self._time_trusted = time_trusted
 
-    def refresh(self) -> None:
-        """Load the credentials if they are not those of the store's present generation.
-
-        It reads files, so that it is to be called while no vehicle is connected.
-        """
-        if self._server is not None and self._wanted_generation in (
+    @property
+    def stale(self) -> bool:
+        """The credentials have to be loaded (again)."""
+        if self._server is None or self._wanted_generation not in (
                 None, self._server.credentials.generation):
+            return True
+        return self._server.token_problem and self._clock() >= self._loaded_at + RETRY
+
+    def refresh(self) -> None:
+        """Load the credentials if they are stale.
+
+        It reads files and asks a token, which may take long: call it beside the loop.
+        """
+        if not self.stale:
             return
         try:
             self._server = TlsServer(
@@ -51,6 +67,7 @@ class TlsKeeper:
         except PkiError as error:
             self._server = None
             self._failure = f'certificate store: {error}'
+        self._loaded_at = self._clock()
 
     @property
     def channel(self) -> Callable[[], Channel] | None:

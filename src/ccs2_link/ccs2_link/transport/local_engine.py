@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from OpenSSL import SSL
 
 from ccs2_link.transport import openssl
@@ -14,6 +16,17 @@ from ccs2_link.transport.engine import (
     Judge,
     Terms,
 )
+
+
+class LocalEngine(SSL.Connection):
+    """An :class:`~ccs2_link.transport.engine.Engine` that is pyOpenSSL's own."""
+
+    #: OpenSSL calls it as long as there is the connection.
+    judge_handle: object = None
+
+    def work(self) -> Callable[[], None] | None:
+        """Return None: it signs at once."""
+        return None
 
 
 class LocalContext:
@@ -50,9 +63,8 @@ class LocalContext:
 
     def engine(self, judge: Judge | None) -> Engine:
         """Return the engine of a new connection."""
-        engine = SSL.Connection(self._context, None)
+        engine = LocalEngine(self._context, None)
         engine.set_accept_state()
         if judge is not None:
-            # OpenSSL calls it as long as there is the connection.
-            engine.set_app_data(openssl.ask_for_certificate(engine, judge))
+            engine.judge_handle = openssl.ask_for_certificate(engine, judge)
         return engine

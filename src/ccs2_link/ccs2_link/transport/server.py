@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ccs2_link.transport import sdp
+from ccs2_link.transport.aside import aside
 from ccs2_link.transport.channel import Channel, PlainChannel
 from ccs2_link.transport.connection import CloseReason, Connection, Deliver, Limits, Response
 from ccs2_link.transport.endpoint import Endpoint, Peer, Status
@@ -20,6 +21,8 @@ from ccs2_link.transport.wire import Wire
 
 #: How often the interface is looked at, in s; a vehicle repeats its SDP request every 0.25 s.
 _LOOK_PERIOD = 0.2
+#: Work of handshakes that may be going on at once: vehicles may leave while a token still signs.
+_MOST_WORK = 4
 
 
 class Events(Protocol):
@@ -82,6 +85,7 @@ class TransportServer:
         self._wire: Wire | None = None
         self._tls: Callable[[], Channel] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._work: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
         self._follower = self._loop.create_task(self._follow())
         self._follower.add_done_callback(self._follower_ended)
@@ -260,7 +264,8 @@ class TransportServer:
             self._endpoint.reject_connection()
             return None
         make_channel = self._tls if offered is SdpSecurity.TLS else PlainChannel
-        if make_channel is None or not self._endpoint.may_connect():
+        too_much = offered is SdpSecurity.TLS and len(self._work) >= _MOST_WORK
+        if make_channel is None or too_much or not self._endpoint.may_connect():
             self._endpoint.reject_connection()
             return None
         zone = f'%{sockets.where.interface}' if scope else ''
@@ -269,6 +274,18 @@ class TransportServer:
         connection = self._endpoint.connect(self._loop.time(), make_channel(), peer)
         self._schedule()
         return connection
+
+    def begin(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        """Run a step of a handshake beside the loop, then call `done`."""
+
+        def ended(future: asyncio.Future[None]) -> None:
+            self._work.discard(future)
+            future.result()
+            done()
+
+        future = aside(work)
+        self._work.add(future)
+        future.add_done_callback(ended)
 
     def deliver(self, request: Deliver) -> None:
         """Hand a request on."""

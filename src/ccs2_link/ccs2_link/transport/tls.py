@@ -1,4 +1,4 @@
-"""TLS for ISO 15118-2 (1.2) and ISO 15118-20 (1.3), on pyOpenSSL with memory BIOs.
+"""TLS for ISO 15118-2 (1.2) and ISO 15118-20 (1.3), on OpenSSL with memory BIOs.
 
 One listener serves both. The ClientHello decides, before OpenSSL gets its first octet, for one
 chain of certificates and so for one version with exactly that version's parameters:
@@ -41,6 +41,7 @@ from ccs2_link.transport.tls_channel import EngineChannel
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.chains import check_der_chain
 from ccs2_pki.errors import PkiError
+from ccs2_pki.pkcs11_keys import TokenKey
 from ccs2_pki.profiles import ISO20, ISO20_INTEROPERABILITY, Profile, Role
 from ccs2_pki.selection import ISO2_KEYS, ISO20_KEYS, TrustedAuthority, choose, staples, usable
 
@@ -106,6 +107,7 @@ class TlsServer:
         self._key_log = key_log
         self._offers: dict[int, dict[str, _Offer]] = {}
         problems = list(credentials.problems)
+        token_problem = credentials.token_problem
         for version in self._versions:
             self._offers[version.number] = {}
             for credential in credentials.servers:
@@ -115,10 +117,26 @@ class TlsServer:
                     offer = _Offer(version, credential, self._context(version, credential))
                 except (PkiError, SSL.Error, crypto.Error, ValueError, TypeError) as error:
                     problems.append(f'{credential.chain.leaf.subject}: {error}')
+                    token_problem |= isinstance(credential.key, TokenKey)
                     continue
                 self._offers[version.number][credential.chain.id] = offer
-        #: Why chains of the store cannot be used.
-        self.problems = tuple(problems)
+        self._problems = tuple(problems)
+        self._token_problem = token_problem
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why chains of the store cannot be used."""
+        return self._problems + tuple(
+            f'{offer.credential.chain.leaf.subject}: {offer.context.problem}'
+            for offers in self._offers.values() for offer in offers.values()
+            if offer.context.problem)
+
+    @property
+    def token_problem(self) -> bool:
+        """Some chain is not used because of its token, which may be well at the next look."""
+        return self._token_problem or any(
+            offer.context.problem for offers in self._offers.values()
+            for offer in offers.values())
 
     def chains(self, number: int) -> int:
         """Return how many chains are usable now for a version (TLS_1_2 or TLS_1_3)."""
@@ -158,12 +176,13 @@ class TlsServer:
         raise ChannelError('no certificate chain is usable any more')
 
     def _usable(self, version: _Version) -> list[_Offer]:
-        offers = self._offers[version.number]
+        offers = {name: offer for name, offer in self._offers[version.number].items()
+                  if not offer.context.problem}
         chains = [offer.credential.chain for offer in offers.values()]
         return [offers[chain.id] for chain in usable(chains, version.keys, self.now())]
 
     def _context(self, version: _Version, credential: ServerCredential) -> ServerContext:
-        return LocalContext(Terms(
+        terms = Terms(
             version=version.number,
             groups=':'.join(version.groups),
             signatures=':'.join(_SIGNATURES[key][0] for key in version.keys),
@@ -173,7 +192,12 @@ class TlsServer:
             named_anchors=(
                 self.credentials.vehicle_anchors if version.number == TLS_1_3 else ()),
             key_log=self._key_log,
-        ))
+        )
+        if isinstance(credential.key, TokenKey):
+            # Here, because reading its prototypes takes a moment and few stations have a token.
+            from ccs2_link.transport.token_engine import TokenContext
+            return TokenContext(terms)
+        return LocalContext(terms)
 
     def _staple(self, credential: ServerCredential) -> bytes:
         """Return an OCSP response about the leaf, b'' if there is no good one."""
@@ -207,6 +231,10 @@ class TlsChannel(EngineChannel):
             hello = None
         offer = self._server.select(hello)
         return offer.context.engine(self._judge if offer.asks_vehicle else None)
+
+    def work(self) -> Callable[[], None] | None:
+        """Return what the handshake waits for: the token to sign."""
+        return None if self._engine is None else self._engine.work()
 
     def handshake_done(self, engine: Engine) -> None:
         """Take note of the version, and of who the vehicle is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from OpenSSL import SSL
 
 from ccs2_link.transport import openssl
@@ -94,6 +96,10 @@ class EngineChannel:
             return b''
         except SSL.Error as error:
             raise ChannelError(self._why(error)) from None
+
+    def work(self) -> Callable[[], None] | None:
+        """Return what the handshake waits for; a side whose key signs at once has none."""
+        return None
 
     def send(self, data: bytes) -> None:
         """Encrypt octets of V2GTP; raise ChannelError on failure."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from ccs2_link.transport.connection import (
@@ -15,6 +17,7 @@ from ccs2_link.transport.connection import (
     Opened,
     Output,
     Response,
+    Work,
     Write,
 )
 from ccs2_link.transport.sdp import SdpSecurity
@@ -27,6 +30,9 @@ class Owner(Protocol):
     def accept(self, wire: Wire, offered: SdpSecurity, host: str, port: int, scope: int,
                ) -> Connection | None:
         """Return the core for a new socket, None if it is not welcome."""
+
+    def begin(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        """Run `work` beside the loop, then call `done` on it."""
 
     def deliver(self, request: Deliver) -> None:
         """Take a request."""
@@ -66,7 +72,7 @@ class Wire(asyncio.Protocol):
         self._do(self._connection.start(self._loop.time()))
 
     def data_received(self, data: bytes) -> None:
-        """Take octets."""
+        """Take octets; none when work has been done."""
         if self._connection is not None:
             self._do(self._connection.received(self._loop.time(), data))
 
@@ -119,6 +125,8 @@ class Wire(asyncio.Protocol):
             match output:
                 case Write(data):
                     self._transport.write(data)
+                case Work(run):
+                    self._owner.begin(run, functools.partial(self.data_received, b''))
                 case Deliver():
                     self._owner.deliver(output)
                 case Opened():
