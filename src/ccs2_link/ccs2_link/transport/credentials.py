@@ -62,13 +62,14 @@ class StoreCredentials:
         store = Store(self._directory, providers=self._providers)
         snapshot = store.load()
         servers, problems = [], []
+        tokens = {provider.name for provider in self._providers}
         token_problem = False
         for chain in snapshot.secc_chains:
             try:
                 servers.append(ServerCredential(chain, store.private_key(chain.key)))
             except PkiError as error:
                 problems.append(f'{chain.leaf.subject}: {error}')
-                token_problem |= chain.key.provider != store.file_keys.name
+                token_problem |= chain.key.provider in tokens
         return Credentials(
             generation=snapshot.generation,
             servers=tuple(servers),
