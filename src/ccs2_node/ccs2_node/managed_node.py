@@ -156,16 +156,20 @@ class ManagedNode(LifecycleNode):
 
         self.create_service(service_type, name, callback, callback_group=self._service_group)
 
-    def every(self, period: float, callback: Callable[[], None]) -> asyncio.Task[None]:
+    def every(
+        self, period: float, callback: Callable[[], Awaitable[None] | None],
+    ) -> asyncio.Task[None]:
         """Call `callback` on the loop every `period` s, at fixed rate, until deactivated.
 
-        A beat that comes late by more than a period is left out, not made up for.
+        A coroutine is awaited. A beat that comes late by more than a period is left out, not made
+        up for.
         """
 
         async def beat() -> None:
             due = self.loop.time()
             while True:
-                callback()
+                if (result := callback()) is not None:
+                    await result
                 due = max(due + period, self.loop.time())
                 await asyncio.sleep(due - self.loop.time())
 

@@ -32,6 +32,8 @@ POLL_PERIOD = 1.0
 """The store is looked at so often [s]: the command line changes it, too."""
 ASSESS_PERIOD = 60.0
 """Expiry is judged anew so often [s]."""
+ASSESS_PATIENCE = 6.0
+"""A token that holds the keys may take so long for all of them [s]."""
 
 KINDS = {
     Credential.KIND_V2G_ROOT: EntryKind.V2G_ROOT, Credential.KIND_MO_ROOT: EntryKind.MO_ROOT,
@@ -55,7 +57,13 @@ USES = {
     VerifyChain.Request.USE_CPS: Role.CPS,
 }
 _LEVELS = {Severity.OK: Level.OK, Severity.WARNING: Level.WARN, Severity.ERROR: Level.ERROR}
-_NOTHING = Health(False, False, None, (Finding(Severity.ERROR, 'store was not read yet'),))
+
+
+def _failed(why: str) -> Health:
+    return Health(False, False, None, (Finding(Severity.ERROR, why),))
+
+
+_NOTHING = _failed('store was not read yet')
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,7 @@ class PkiNode(ManagedNode):
         self._now: datetime | None = None
         self._assessed = -math.inf
         self._busy = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._state_publisher = self.publisher(PkiState, 'pki/state', STATE)
         self._audit_publisher = self.publisher(PkiAudit, 'pki/audit', EVENT)
         self.serve(Install, '~/install', self._on_install)
@@ -155,33 +164,42 @@ class PkiNode(ManagedNode):
 
     # The state.
 
-    def _refresh(self) -> None:
+    async def _refresh(self) -> None:
         """Look whether store or clock have changed; publish if so."""
-        opened = self._need()
-        try:
-            generation = opened.store.generation()
-            known = self._snapshot
-            if known is None or known.generation != generation:
-                self._snapshot = opened.store.load()
-            now = self._trusted_now(self._snapshot)
-            due = time.monotonic() - self._assessed >= ASSESS_PERIOD
-            if known is not self._snapshot or due or (now is None) != (self._now is None):
-                self._now = now
-                self._assess(opened, self._snapshot)
-            else:
-                # Who has been activated meanwhile has not heard the last one.
-                self._publish(self._health)
-            self._now = now
-        except PkiError as error:
-            self._assessed = -math.inf
-            self._show(Health(False, False, None, (Finding(Severity.ERROR, str(error)),)))
+        async with self._looking:
+            try:
+                await self._look(self._need())
+            except PkiError as error:
+                self._assessed = -math.inf
+                self._show(_failed(str(error)))
 
-    def _assess(self, opened: _Opened, snapshot: Snapshot | None) -> None:
-        if snapshot is None:
-            return
-        self._assessed = time.monotonic()
-        self._show(assess(snapshot, self._now, timedelta(days=self.value('expiry_warning')),
-                          opened.provisioning.has_key))
+    async def _look(self, opened: _Opened) -> None:
+        generation = opened.store.generation()
+        known = self._snapshot
+        if known is None or known.generation != generation:
+            self._snapshot = opened.store.load()
+        now = self._trusted_now(self._snapshot)
+        due = time.monotonic() - self._assessed >= ASSESS_PERIOD
+        changed = known is not self._snapshot or (now is None) != (self._now is None)
+        self._now = now
+        if self._snapshot is not None and (changed or due):
+            self._assessed = time.monotonic()
+            self._show(await self._assess(opened, self._snapshot, now))
+        else:
+            # Who has been activated meanwhile has not heard the last one.
+            self._publish(self._health)
+
+    async def _assess(
+        self, opened: _Opened, snapshot: Snapshot, now: datetime | None,
+    ) -> Health:
+        """Judge the store beside the loop: a token is asked for its keys, and may hang."""
+        warn_before = timedelta(days=self.value('expiry_warning'))
+        try:
+            async with asyncio.timeout(ASSESS_PATIENCE):
+                return await asyncio.to_thread(
+                    assess, snapshot, now, warn_before, opened.provisioning.has_key)
+        except TimeoutError:
+            return _failed('token with the private keys does not answer')
 
     def _show(self, health: Health) -> None:
         if health != self._health:
@@ -283,7 +301,7 @@ class PkiNode(ManagedNode):
                            detail=response.message)
             await self._audit(opened, entry, keep=role is not None and heard)
         if self.active:
-            self._refresh()
+            await self._refresh()
         return response
 
     async def _audit(self, opened: _Opened, entry: AuditRecord, *, keep: bool) -> None:

@@ -40,16 +40,21 @@ from ccs2_pki.tokens import TokenFile, TokenRole  # noqa: E402
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAB = build(GENERATIONS[0], NOW)
 PROGRAM = 'import sys; from ccs2_pki.pki_node import main; sys.exit(main())'
+#: The same with keys in a token that never answers.
+WITH_HUNG_TOKEN = (
+    'import threading; from ccs2_pki import pki_node, provisioning; '
+    'provisioning.Provisioning.has_key = lambda *_: threading.Event().wait(); '
+    f'pki_node.ASSESS_PATIENCE = 0.2; {PROGRAM}')
 
 
 class Harness:
     """The node under test, and a peer in this process."""
 
-    def __init__(self, domain, parameters):
+    def __init__(self, domain, parameters, program):
         environment = dict(os.environ, ROS_DOMAIN_ID=str(domain), ROS_PYTHON_CHECK_FIELDS='1')
         arguments = [part for pair in parameters for part in ('-p', pair)]
         self.process = subprocess.Popen(
-            [sys.executable, '-c', PROGRAM, '--ros-args', '--log-level', 'debug', *arguments],
+            [sys.executable, '-c', program, '--ros-args', '--log-level', 'debug', *arguments],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
@@ -106,9 +111,9 @@ def start(tmp_path):
     with domain_id() as domain:
         harnesses = []
 
-        def make(*parameters):
+        def make(*parameters, program=PROGRAM):
             harness = Harness(domain, [f'store:={tmp_path / "store"}',
-                                       'require_synchronised_clock:=false', *parameters])
+                                       'require_synchronised_clock:=false', *parameters], program)
             harnesses.append(harness)
             return harness
 
@@ -293,4 +298,19 @@ def test_a_clock_that_nobody_keeps_blocks_everything_that_needs_it(start, tmp_pa
     assert pki.call(List, '/pki/list', token=token).result == wanted
     assert pki.call(VerifyChain, '/pki/verify_chain', root=VerifyChain.Request.ROOT_V2G,
                     data=pem(LAB.issued['secc'].chain)).result == wanted
+    assert pki.end()[0] == 0
+
+
+def test_a_token_that_hangs_is_told_and_holds_up_nobody(start, tmp_path):
+    store = Store(tmp_path / 'store', create=True)
+    fill_store(store, (LAB,), NOW)
+    pki = start(program=WITH_HUNG_TOKEN)
+    activate(pki)
+    pki.wait(lambda: 'token with the private keys does not answer' in pki.states[-1].message)
+    assert not pki.states[-1].secc_ready_tls_1_2
+    assert pki.states[-1].generation == store.generation()
+    secc = LAB.issued['secc']
+    answer = pki.call(VerifyChain, '/pki/verify_chain', root=VerifyChain.Request.ROOT_V2G,
+                      use=VerifyChain.Request.USE_SECC, data=pem(secc.chain))
+    assert answer.result == VerifyChain.Response.OK
     assert pki.end()[0] == 0
