@@ -11,7 +11,6 @@ from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 
 from ccs2_interfaces.msg import Fault, Link, PkiState, V2GConnection, V2GRequest, V2GResponse
-from ccs2_link.transport.aside import aside
 from ccs2_link.transport.connection import Action, DataLink, Deliver, Limits, Response
 from ccs2_link.transport.credentials import StoreCredentials
 from ccs2_link.transport.endpoint import State, Status
@@ -22,6 +21,7 @@ from ccs2_link.transport.server import Settings, TransportServer
 from ccs2_link.transport.v2gtp import LARGEST_PAYLOAD
 from ccs2_node import STATE, STREAM, ConfigureError, Level, ManagedNode, run
 from ccs2_node import Status as Diagnosis
+from ccs2_pki.aside import aside
 from ccs2_pki.errors import PkiError
 from ccs2_pki.pkcs11_keys import configured_keys
 

@@ -16,6 +16,7 @@ from builtin_interfaces.msg import Time
 from ccs2_interfaces.msg import Credential, PkiAudit, PkiState
 from ccs2_interfaces.srv import CreateCsr, Delete, Install, List, VerifyChain
 from ccs2_node import EVENT, STATE, ConfigureError, Level, ManagedNode, Status, run
+from ccs2_pki.aside import aside
 from ccs2_pki.audit import AuditFile, AuditRecord, record
 from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.errors import PkiError, malformed
@@ -196,8 +197,8 @@ class PkiNode(ManagedNode):
         warn_before = timedelta(days=self.value('expiry_warning'))
         try:
             async with asyncio.timeout(ASSESS_PATIENCE):
-                return await asyncio.to_thread(
-                    assess, snapshot, now, warn_before, opened.provisioning.has_key)
+                return await aside(
+                    lambda: assess(snapshot, now, warn_before, opened.provisioning.has_key))
         except TimeoutError:
             return _failed('token with the private keys does not answer')
 

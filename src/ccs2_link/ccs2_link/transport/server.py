@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ccs2_link.transport import sdp
-from ccs2_link.transport.aside import aside
 from ccs2_link.transport.channel import Channel, PlainChannel
 from ccs2_link.transport.connection import CloseReason, Connection, Deliver, Limits, Response
 from ccs2_link.transport.endpoint import Endpoint, Peer, Status
@@ -18,6 +17,7 @@ from ccs2_link.transport.interface import LinkAddress, link_address
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_link.transport.sockets import SdpSocket, SocketError, listen
 from ccs2_link.transport.wire import Wire
+from ccs2_pki.aside import aside
 
 #: How often the interface is looked at, in s; a vehicle repeats its SDP request every 0.25 s.
 _LOOK_PERIOD = 0.2

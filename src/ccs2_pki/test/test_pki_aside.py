@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ccs2_link.transport.aside import aside
+from ccs2_pki.aside import aside
 
 
 async def test_the_result_comes_back_to_the_loop():
@@ -40,7 +40,7 @@ async def test_who_waits_no_longer_is_not_disturbed_by_the_end():
 
 def test_the_process_ends_although_the_work_never_does():
     code = ('import asyncio, threading\n'
-            'from ccs2_link.transport.aside import aside\n'
+            'from ccs2_pki.aside import aside\n'
             'async def main():\n'
             '    aside(threading.Event().wait)\n'
             'asyncio.run(main())')
