@@ -7,13 +7,16 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 
 from ccs2_power.gpio.drivers import DEFAULT_CHIP
 from ccs2_power.gpio.lines import Line, Lines
 from ccs2_power.hal import COMMAND_TIMEOUT, DUTY_OFF, DriverError, Measurement, PilotReading
+from ccs2_power.iio.buffer import IioBuffer
+from ccs2_power.iio.divider import Divider
 from ccs2_power.options import Options
 from ccs2_power.pwm.plateaus import plateaus
-from ccs2_power.pwm.sysfs import IioBuffer, SysfsPwm
+from ccs2_power.pwm.sysfs import SysfsPwm
 from ccs2_power.worker import Worker
 
 #: PWM and ADC are served this often, in s.
@@ -22,8 +25,6 @@ PERIOD = 0.01
 WINDOW = 0.01
 #: Slowest sampling in Hz: two samples in a high phase of 50 us.
 SLOWEST = 40e3
-#: Proximity at more than this share of its supply is open.
-OPEN = 0.98
 OPTIONS = (
     'pwm', 'channel', 'polarity', 'adc', 'adc_device', 'pilot', 'gain', 'zero',
     'sampling_frequency', 'trigger', 'proximity', 'proximity_supply', 'proximity_pull_up',
@@ -52,7 +53,7 @@ class PwmPilot:
         self._adc: IioBuffer | None = None
         self._watchdog: Lines | None = None
         self._gain, self._zero = 1.0, 0.0
-        self._proximity_supply, self._proximity_pull_up = 0.0, 0.0
+        self._divider = Divider(1.0, 1.0)
         self._command, self._told = DUTY_OFF, -math.inf
         self._driven = DUTY_OFF
         self._kick = False
@@ -75,8 +76,8 @@ class PwmPilot:
         channels = [options.text('pilot', 'voltage0')]
         if 'proximity' in options:
             channels.append(options.text('proximity'))
-            self._proximity_supply = options.number('proximity_supply', 0.1, 50.0)
-            self._proximity_pull_up = options.number('proximity_pull_up', 1.0, 1e6)
+            self._divider = Divider(options.number('proximity_supply', 0.1, 50.0),
+                                    options.number('proximity_pull_up', 1.0, 1e6))
         adc = IioBuffer(
             device, options.text('adc_device', f'/dev/{Path(device).name}'), channels,
             options.number('sampling_frequency', SLOWEST, 1e7)
@@ -178,19 +179,13 @@ class PwmPilot:
         proximity = None
         if self._proximity_samples:
             proximity = self._measured(
-                self._resistance(sorted(self._proximity_samples)), stamp)
+                self._divider.resistance(median(self._proximity_samples)), stamp)
             self._proximity_samples = []
         # What is measured counts; at 0 V only the kernel knows what is driven.
         duty = found.duty if found.duty is not None else read_back
         self._reading = PilotReading(
             self._measured(found.high, stamp), self._measured(found.low, stamp),
             self._measured(duty, stamp), proximity)
-
-    def _resistance(self, ordered: list[float]) -> float:
-        volts = max(ordered[len(ordered) // 2], 0.0)
-        if volts >= OPEN * self._proximity_supply:
-            return math.inf
-        return self._proximity_pull_up * volts / (self._proximity_supply - volts)
 
     def _measured(self, value: float | None, stamp: float) -> Measurement[float] | None:
         return None if value is None else Measurement(value, 'control pilot ADC', stamp)

@@ -1,47 +1,23 @@
-"""A PWM of the kernel and a buffered ADC, through their files.
+"""A PWM of the kernel, through its files.
 
-``/sys/class/pwm/pwmchipN`` and ``/sys/bus/iio/devices/iio:deviceN`` with ``/dev/iio:deviceN``, as
-the kernel's documentation describes them (ABI/testing/sysfs-class-pwm, sysfs-bus-iio). Everything
-here raises :class:`OSError` naming the file; used by one thread at a time.
+``/sys/class/pwm/pwmchipN``, as the kernel's documentation describes it
+(ABI/testing/sysfs-class-pwm). Everything here raises :class:`OSError` naming the file; used
+by one thread at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import re
-import struct
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from ccs2_power.kernel_files import read_integer, write
 
 #: Period of the control pilot in ns.
 PERIOD_NS = 1_000_000
 #: Longest time in s for the kernel (and udev) to make the files of a PWM.
 EXPORT_TIME = 1.0
-#: What the kernel buffers, in s. Older samples than that are never taken for new ones.
-BUFFERED = 0.1
-#: Scan elements of an ADC: byte order, sign, bits, storage bits, shift.
-_TYPE = re.compile(r'(be|le):([su])(\d+)/(8|16|32)>>(\d+)')
-_STORAGE = {8: 'B', 16: 'H', 32: 'I'}
-
-
-def _write(path: Path, value: object) -> None:
-    path.write_text(str(value))
-
-
-def _integer(path: Path) -> int:
-    return int(_number(path))
-
-
-def _number(path: Path) -> float:
-    text = path.read_text().strip()
-    try:
-        return float(text)
-    except ValueError:
-        raise OSError(errno.EINVAL, f'{text!r} is no number', str(path)) from None
 
 
 class SysfsPwm:
@@ -54,169 +30,30 @@ class SysfsPwm:
     def open(self) -> None:
         """Set the output up at a duty cycle of 0."""
         if not self._output.exists():
-            _write(self._chip / 'export', self._channel)
+            write(self._chip / 'export', self._channel)
             end = time.monotonic() + EXPORT_TIME
             while not os.access(self._output / 'duty_cycle', os.W_OK):
                 if time.monotonic() > end:
                     raise OSError(errno.ENOENT, 'not there, or not writable', str(self._output))
                 time.sleep(0.01)
         if (self._output / 'polarity').read_text().strip() != self._polarity:
-            _write(self._output / 'enable', 0)  # the kernel changes it only then
-            _write(self._output / 'polarity', self._polarity)
-        _write(self._output / 'duty_cycle', 0)  # first: never longer than the period
-        _write(self._output / 'period', PERIOD_NS)
-        _write(self._output / 'enable', 1)
+            write(self._output / 'enable', 0)  # the kernel changes it only then
+            write(self._output / 'polarity', self._polarity)
+        write(self._output / 'duty_cycle', 0)  # first: never longer than the period
+        write(self._output / 'period', PERIOD_NS)
+        write(self._output / 'enable', 1)
 
     def drive(self, duty: float) -> None:
         """Set the duty cycle, a ratio of 0 to 1."""
-        _write(self._output / 'duty_cycle', round(duty * PERIOD_NS))
+        write(self._output / 'duty_cycle', round(duty * PERIOD_NS))
 
     def read(self) -> float | None:
         """Return the duty cycle that the kernel holds, None while the output is not enabled."""
-        if _integer(self._output / 'enable') != 1:
+        if read_integer(self._output / 'enable') != 1:
             return None
-        period = _integer(self._output / 'period')
-        return _integer(self._output / 'duty_cycle') / period if period > 0 else None
+        period = read_integer(self._output / 'period')
+        return read_integer(self._output / 'duty_cycle') / period if period > 0 else None
 
     def close(self) -> None:
         """Leave the output at a steady 0: a PWM that is given back may float."""
         self.drive(0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Channel:
-    index: int
-    storage: int
-    bits: int
-    signed: bool
-    shift: int
-    scale: float
-    """mV of one step."""
-    offset: float
-
-    def volts(self, raw: int) -> float:
-        value = (raw >> self.shift) & ((1 << self.bits) - 1)
-        if self.signed and value >> (self.bits - 1):
-            value -= 1 << self.bits
-        return (value + self.offset) * self.scale / 1e3
-
-
-class IioBuffer:
-    """Some voltage channels of an ADC, sampled continuously."""
-
-    def __init__(
-        self, device: str, node: str, channels: Sequence[str], frequency: float | None,
-        trigger: str,
-    ) -> None:
-        self._device, self._node = Path(device), node
-        self._names, self._trigger = tuple(channels), trigger
-        self._wanted_frequency = frequency
-        self._channels: tuple[_Channel, ...] = ()
-        self._scan = struct.Struct('')
-        self._file = -1
-        self._rest = b''
-        self._capacity = 0
-        #: Samples of each channel per second.
-        self.frequency = 0.0
-
-    def open(self) -> None:
-        """Set the channels up and begin to sample."""
-        self.close()
-        buffer, elements = self._device / 'buffer', self._device / 'scan_elements'
-        _write(buffer / 'enable', 0)
-        for switch in elements.glob('*_en'):
-            _write(switch, 0)
-        for name in self._names:
-            _write(elements / f'in_{name}_en', 1)
-        if self._trigger:
-            _write(self._device / 'trigger' / 'current_trigger', self._trigger)
-        self._set_frequency()
-        self._channels = tuple(self._channel(name) for name in self._names)
-        self._scan = self._layout()
-        scans = max(256, round(self.frequency * BUFFERED))
-        _write(buffer / 'length', scans)
-        self._capacity = scans * self._scan.size
-        self._rest = b''
-        self._file = os.open(self._node, os.O_RDONLY | os.O_NONBLOCK)
-        _write(buffer / 'enable', 1)
-
-    def read(self) -> tuple[list[float], ...]:
-        """Return the samples in V since the last call, one list for each channel.
-
-        A full buffer holds samples of nobody knows when, and is thrown away.
-        """
-        parts, length = [self._rest], 0
-        with contextlib.suppress(BlockingIOError):
-            while part := os.read(self._file, 65536):
-                parts.append(part)
-                length += len(part)
-                if length >= self._capacity:
-                    break
-        data = b''.join(parts)
-        whole = len(data) - len(data) % self._scan.size
-        self._rest = data[whole:]
-        if length >= self._capacity:
-            return tuple([] for _ in self._channels)
-        columns = list(zip(*self._scan.iter_unpack(data[:whole]), strict=True))
-        order = sorted(range(len(self._channels)), key=lambda place: self._channels[place].index)
-        samples: list[list[float]] = [[] for _ in self._channels]
-        for column, place in zip(columns, order, strict=bool(columns)):
-            channel = self._channels[place]
-            known: dict[int, float] = {}  # a few levels with noise: most values come again
-            for raw in column:
-                if raw not in known:
-                    known[raw] = channel.volts(raw)
-            samples[place] = [known[raw] for raw in column]
-        return tuple(samples)
-
-    def close(self) -> None:
-        """Sample no more."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            _write(self._device / 'buffer' / 'enable', 0)
-
-    def _set_frequency(self) -> None:
-        places = [self._device / name
-                  for name in ('sampling_frequency', 'in_voltage_sampling_frequency')]
-        place = next((place for place in places if place.exists()), None)
-        if place is None:
-            raise OSError(errno.ENOENT, 'no file tells the sampling frequency', str(places[0]))
-        if self._wanted_frequency is not None:
-            _write(place, round(self._wanted_frequency))
-        self.frequency = _number(place)
-
-    def _channel(self, name: str) -> _Channel:
-        elements = self._device / 'scan_elements'
-        path = elements / f'in_{name}_type'
-        text = path.read_text().strip()
-        match = _TYPE.fullmatch(text)
-        if match is None or not 1 <= int(match[3]) <= int(match[4]) - int(match[5]):
-            raise OSError(errno.EINVAL, f'samples of type {text!r} are not understood', str(path))
-        return _Channel(
-            _integer(elements / f'in_{name}_index'), int(match[4]), int(match[3]),
-            match[2] == 's', int(match[5]), self._attribute(name, 'scale'),
-            self._attribute(name, 'offset', 0.0))
-
-    def _attribute(self, name: str, attribute: str, default: float | None = None) -> float:
-        places = [self._device / f'in_{name}_{attribute}', self._device / f'in_voltage_{attribute}']
-        place = next((place for place in places if place.exists()), None)
-        if place is None:
-            if default is None:
-                raise OSError(errno.ENOENT, f'no file tells the {attribute}', str(places[0]))
-            return default
-        return _number(place)
-
-    def _layout(self) -> struct.Struct:
-        """Return how one scan lies in memory: by index, each element aligned to its own size."""
-        orders = {(self._device / 'scan_elements' / f'in_{name}_type').read_text()[:2]
-                  for name in self._names}
-        if len(orders) > 1:
-            raise OSError(errno.EINVAL, 'channels of different byte order', str(self._device))
-        layout, at, widest = '', 0, 1
-        for channel in sorted(self._channels, key=lambda channel: channel.index):
-            size = channel.storage // 8
-            layout += 'x' * (-at % size) + _STORAGE[channel.storage]
-            at += -at % size + size
-            widest = max(widest, size)
-        return struct.Struct(('>' if orders == {'be'} else '<') + layout + 'x' * (-at % widest))
