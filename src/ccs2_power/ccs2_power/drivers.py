@@ -18,6 +18,12 @@ def driver_names() -> list[str]:
     return sorted(entry.name for entry in entry_points(group=GROUP))
 
 
+def own_drivers(package: str) -> set[str]:
+    """Return the names of the drivers that a Python package brings."""
+    return {entry.name for entry in entry_points(group=GROUP)
+            if entry.value.startswith(f'{package}.')}
+
+
 def load_driver(name: str, protocol: type[D]) -> D:
     """Make the driver `name`; raise :class:`DriverError` if it is missing or of another kind."""
     found = entry_points(group=GROUP, name=name)

@@ -175,8 +175,8 @@ class LockReading:
 class LockDriver(Driver, Protocol):
     """Lock of the connector. Loss of the controller leaves it as it is: it may be under voltage.
 
-    A station with a tethered cable, whose connector is locked by the vehicle, uses the built-in
-    driver ``vehicle_lock``.
+    A station with a tethered cable, whose connector is locked by the vehicle, has no such driver:
+    the vehicle locks its inlet before it goes to state C (ISO 17409), and that is what counts.
     """
 
     def read(self) -> LockReading:
@@ -218,7 +218,10 @@ class VoltmeterReading:
 
 @runtime_checkable
 class VoltmeterDriver(Driver, Protocol):
-    """Voltage at the connector, independent of the DC supply.
+    """Voltage at the connector, by a device that measures for nothing else.
+
+    Supply, isolation monitor and meter are compared with it, so none of them can be it, and
+    `safety` and `power` have one each. What cannot be a voltage (a broken wire) is None.
 
     `safety` uses it before closing, before unlocking and against the supply's own word; `power`
     reports it during the welding check.

@@ -1,12 +1,11 @@
 """Every driver imports on a machine without its hardware, and says at open what is missing."""
 
 import sys
-from importlib.metadata import entry_points
 
 import pytest
 
 from ccs2_power.check_driver import KINDS
-from ccs2_power.drivers import GROUP, load_driver
+from ccs2_power.drivers import load_driver, own_drivers
 from ccs2_power.hal import DriverError
 
 #: Options with which only the hardware, or the Python package for it, is missing.
@@ -19,19 +18,27 @@ DRIVERS = {
                             'gpiod', '/dev/no_chip'),
     'gpio_lock': ('lock', {'lock': '1', 'unlock': '2', 'feedback': '3', 'chip': '/dev/no_chip'},
                   'gpiod', '/dev/no_chip'),
+    'hwmon_thermometer': ('thermometer', {'contacts': 'DC+:/sys/class/hwmon/no_chip/temp1_input'},
+                          '', '/sys/class/hwmon/no_chip/temp1_input'),
+    'iio_thermometer': ('thermometer', {'contacts': 'DC+:voltage0', 'sensor': 'pt1000',
+                                        'supply': '3.3', 'pull_up': '1000',
+                                        'adc': '/sys/bus/iio/devices/no_adc'}, '', 'no_adc'),
+    'iio_voltmeter': ('voltmeter', {'gain': '1', 'zero': '0', 'lowest': '-10', 'highest': '1000',
+                                    'adc': '/sys/bus/iio/devices/no_adc'}, '', 'no_adc'),
     'io_controller_pilot': ('pilot', {'device': '/dev/no_port'}, 'pyserial', '/dev/no_port'),
     'modbus_isolation': ('isolation', {'map': 'bender_isocha425hv', 'device': '/dev/no_port'},
                          'pymodbus', '/dev/no_port'),
     'modbus_meter': ('meter', {'map': 'carlo_gavazzi_em580', 'device': '/dev/no_port'},
                      'pymodbus', '/dev/no_port'),
+    'modbus_voltmeter': ('voltmeter', {'map': 'carlo_gavazzi_dct1', 'device': '/dev/no_port'},
+                         'pymodbus', '/dev/no_port'),
     'pwm_pilot': ('pilot', {'pwm': '/sys/class/pwm/no_chip', 'gain': '1', 'zero': '0'},
                   '', '/sys/class/pwm/no_chip'),
 }
 
 
 def test_all_drivers_of_this_package_are_here():
-    assert {entry.name for entry in entry_points(group=GROUP)
-            if entry.value.startswith('ccs2_power.')} == set(DRIVERS)
+    assert own_drivers('ccs2_power') == set(DRIVERS)
 
 
 @pytest.mark.parametrize('name', DRIVERS)

@@ -6,10 +6,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from modbus_devices import em580
 from modbus_line import Device, on_serial, on_tcp
 
-from ccs2_power import check_driver
-from ccs2_power.check_driver import KINDS, Check
 from ccs2_power.drivers import load_driver
 from ccs2_power.hal import DriverError, MeterDriver, MeterReading
 from ccs2_power.modbus import meter
@@ -33,17 +32,7 @@ status = {address = 18, type = 'u16'}
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(check_driver, 'WATCHED', 0.5)
     monkeypatch.setattr(meter, 'CYCLE', 0.05)
-
-
-def em580():
-    device = Device(1, dict.fromkeys((*range(80), *range(0x5000, 0x5020), 0x7100, 0x7101,
-                                      *range(0x7110, 0x7110 + 2031)), 0))
-    device.put(52, '>i', 12345, little_words=True)
-    device.put(78, '>i', 678, little_words=True)
-    device.put_text(0x5000, 'BY1234567890', 7)
-    return device
 
 
 def dc_meter():
@@ -67,14 +56,6 @@ async def until(condition, seconds=3.0):
     while not condition():
         assert time.monotonic() < end, 'condition not reached'
         await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize('line', [on_tcp, on_serial])
-async def test_the_driver_keeps_the_contract(line):
-    async with line(em580()) as options:
-        rows = await Check('modbus_meter', KINDS['meter'],
-                           {'map': 'carlo_gavazzi_em580', **options}, True).run()
-    assert [row for row in rows if not row.passed] == []
 
 
 async def test_the_em580_gives_energies_and_its_number():

@@ -6,21 +6,32 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 
+from ccs2_power.claims import Claim
+from ccs2_power.hal import DriverError
 from ccs2_power.modbus.bus import Bus, Endpoint, ModbusError
 from ccs2_power.modbus.registers import DeviceMap, Image, Text, Write
 from ccs2_power.options import Options
 
 
 class ModbusDevice:
-    """Reads and writes registers of one unit; raises :class:`ModbusError` if it is lost."""
+    """Reads and writes registers of one unit; raises :class:`ModbusError` if it is lost.
+
+    Only one driver on this machine has it: a monitor is not the voltmeter, too.
+    """
 
     def __init__(self, device_map: DeviceMap, options: Options) -> None:
         self.map = device_map
         endpoint, self._unit = Endpoint.of(options, device_map.line)
         self._bus = Bus.acquire(endpoint)
+        try:
+            self._claim = Claim(f'Modbus {endpoint.name}: unit {self._unit}')
+        except DriverError:
+            self._bus.release()
+            raise
 
     def release(self) -> None:
-        """Give the line back."""
+        """Give the device and the line back."""
+        self._claim.release()
         self._bus.release()
 
     async def image(self) -> Image:

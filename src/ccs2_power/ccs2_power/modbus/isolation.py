@@ -29,6 +29,7 @@ from ccs2_power.modbus.registers import (
     Image,
     Table,
     Write,
+    any_holds,
     load_map,
 )
 from ccs2_power.options import Options
@@ -185,16 +186,16 @@ class IsolationCore:
         self._alarms = tuple(
             Alarm(Severity.ERROR, source, condition.text or 'device fault')
             for condition in failures)
-        testing = _any(self._map.testing, image)
+        testing = any_holds(self._map.testing, image)
         if self._self_test is SelfTest.RUNNING:
             self._follow_self_test(testing, bool(failures), now)
         stamp = now - self._map.value_age
         valid = (self._phase is _Phase.MEASURING and not testing and not failures
-                 and now >= self._valid_from and not _any(self._map.no_resistance, image))
+                 and now >= self._valid_from and not any_holds(self._map.no_resistance, image))
         resistance = self._map.resistance.value(image) if valid else None
         self._resistance = (None if resistance is None or resistance < 0.0
                             else Measurement(resistance, source, stamp))
-        voltage = None if self._map.voltage is None or _any(self._map.no_voltage, image) else (
+        voltage = None if self._map.voltage is None or any_holds(self._map.no_voltage, image) else (
             self._map.voltage.value(image))
         self._voltage = (None if voltage is None or math.isinf(voltage)
                          else Measurement(voltage, source, stamp))
@@ -218,10 +219,6 @@ class IsolationCore:
         self._self_test = SelfTest.PASSED if passed else SelfTest.FAILED
         self._restore = bool(self._map.after_self_test)
         self._valid_from = now + self._map.settle_time
-
-
-def _any(conditions: tuple[Condition, ...], image: Image) -> bool:
-    return any(condition.holds(image) for condition in conditions)
 
 
 class ModbusIsolation(ModbusDriver):

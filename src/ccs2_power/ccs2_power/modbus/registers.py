@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -72,6 +72,11 @@ class Condition:
     def holds(self, image: Image) -> bool:
         """Tell whether the registers say so."""
         return (image[self.address] & self.mask in self.among) is not self.inverted
+
+
+def any_holds(conditions: Iterable[Condition], image: Image) -> bool:
+    """Tell whether the registers say one of these."""
+    return any(condition.holds(image) for condition in conditions)
 
 
 @dataclass(frozen=True, slots=True)
