@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ccs2_power import hal
@@ -29,7 +30,24 @@ WATCHED = 3.0
 FIRST = 5.0
 #: The supply's test: voltage in V and current limit in A; reached within this, in V.
 TEST_VOLTAGE, TEST_CURRENT, REACHED = 200.0, 2.0, 10.0
-OFF_CURRENT, TOUCH_SAFE = 5.0, 60.0
+OFF_CURRENT = 5.0
+#: Its ramp leads to this voltage in V, at so many V/s.
+RAMP_VOLTAGE, RAMP_RATE = 300.0, 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A set-point that moves, from the active command's on, as a node moves it."""
+
+    start: float
+    end: float
+    rate: float
+    """Per s."""
+    command: Callable[[float], Any]
+    """Make a command of the set-point."""
+    measured: Callable[[Any], float | None]
+    tolerance: float
+    """So far the measurement may be above the set-point, and in the end from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,7 @@ class Kind:
     """Time in s within which a command shows in the measurements."""
     stays: bool = False
     """It keeps its state when the controller is silent (the lock)."""
+    ramp: Ramp | None = None
 
 
 def _value(measurement: Measurement[Any] | None) -> Any:
@@ -90,7 +109,10 @@ KINDS: dict[str, Kind] = {
         safe=hal.SUPPLY_OFF, active=hal.SupplyCommand(True, TEST_VOLTAGE, TEST_CURRENT),
         is_safe=_supply_is_off,
         is_active=lambda reading: abs((_value(reading.voltage) or 0.0) - TEST_VOLTAGE) < REACHED,
-        settle=6.0),
+        settle=6.0, ramp=Ramp(
+            TEST_VOLTAGE, RAMP_VOLTAGE, RAMP_RATE,
+            lambda voltage: hal.SupplyCommand(True, voltage, TEST_CURRENT),
+            lambda reading: _value(reading.voltage), REACHED)),
     'meter': Kind(
         hal.MeterDriver, 5.0, lambda reading: {'energy_imported': reading.energy_imported}),
     'thermometer': Kind(hal.ThermometerDriver, 3.0, lambda reading: reading.contacts),
@@ -176,6 +198,8 @@ class Check:
         await self._expect(driver, 'obeys', kind.active, kind.is_active, kind.settle)
         await self._expect(driver, 'goes back when told', kind.safe, kind.is_safe, kind.settle)
         await self._expect(driver, 'obeys again', kind.active, kind.is_active, kind.settle)
+        if kind.ramp is not None:
+            await self._follows(driver, kind.ramp)
         if kind.stays:
             took = await self._until(
                 driver, None, lambda reading: not kind.is_active(reading), 2 * COMMAND_TIMEOUT)
@@ -186,6 +210,24 @@ class Check:
         await self._expect(driver, 'recovers', kind.active, kind.is_active, kind.settle)
         if kind.stays:
             await self._expect(driver, 'is left safe', kind.safe, kind.is_safe, kind.settle)
+
+    async def _follows(self, driver: Any, ramp: Ramp) -> None:
+        begin, above = time.monotonic(), 0.0
+        while True:
+            passed = time.monotonic() - begin
+            set_point = min(ramp.end, ramp.start + ramp.rate * passed)
+            self._timed(partial(driver.command, ramp.command(set_point)))
+            measured = ramp.measured(self._read(driver))
+            if measured is not None:
+                above = max(above, measured - set_point)
+            arrived = set_point == ramp.end and measured is not None and (
+                abs(measured - ramp.end) <= ramp.tolerance)
+            if arrived or passed > self.kind.settle:
+                break
+            await asyncio.sleep(BEAT)
+        self._add('follows a ramp', arrived and above <= ramp.tolerance,
+                  f'after {passed:.2f} s, {above:.1f} above it at most' if arrived
+                  else f'not within {self.kind.settle:.1f} s: {self._read(driver)}')
 
     async def _is_safe_when_closed(self) -> None:
         # It was closed while active: another driver has to find the device safe.

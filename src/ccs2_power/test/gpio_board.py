@@ -70,3 +70,30 @@ class Request:
 
     def release(self):
         self.board.released += 1
+
+
+def wired():
+    """Return a board with two contactors, their relay, a lock and an emergency stop circuit.
+
+    Coils 17 and 27 with mirrors 22 and FB_MINUS (active low), relay 5 with mirror 6, watchdog 4;
+    motor bridge 1 and 2 with feedback 3; ESTOP follows `closed_circuit`.
+    """
+    board = Board()
+    board.closed_circuit = True
+
+    def mirror(coil):
+        return lambda: not (board.high(coil) and board.kicked(4))
+
+    bolt = [False]
+
+    def locked():
+        if board.high(1) is not board.high(2):
+            bolt[0] = board.high(1)
+        return bolt[0]
+
+    board.wire(22, mirror(17))
+    board.wire('FB_MINUS', lambda: not mirror(27)())
+    board.wire(6, mirror(5))
+    board.wire(3, locked)
+    board.wire('ESTOP', lambda: board.closed_circuit)
+    return board

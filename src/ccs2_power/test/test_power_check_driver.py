@@ -4,12 +4,17 @@ import time
 from dataclasses import replace
 
 import pytest
-from can_modules import emulated
 
 from ccs2_power import check_driver
-from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.check_driver import KINDS, Check, Row, table
-from ccs2_power.hal import COMMAND_TIMEOUT, ContactorReading, DriverError, Measurement
+from ccs2_power.hal import (
+    COMMAND_TIMEOUT,
+    SUPPLY_OFF,
+    ContactorReading,
+    DriverError,
+    Measurement,
+    SupplyReading,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,13 +79,35 @@ async def test_a_bad_driver_is_found(monkeypatch, mistake, checks):
     assert checks <= await run(monkeypatch, [mistake, *(['silent'] if mistake == 'close' else [])])
 
 
-@pytest.mark.parametrize('name', PROTOCOLS)
-async def test_the_can_supply_passes_on_emulated_modules(name):
-    async with emulated(name, 'virtual', f'check_driver_{name}', load=1e6):
-        rows = await Check('can_supply', KINDS['supply'], {
-            'protocol': name, 'interface': 'virtual', 'channel': f'check_driver_{name}',
-            'modules': '1,2', 'cycle': '0.02'}, True).run()
-    assert [row for row in rows if not row.passed] == []
+class Supply:
+    """A supply whose voltage follows, with what the test adds while it is on."""
+
+    excess = lag = 0.0
+    problem = ''
+
+    def __init__(self):
+        self.command_ = SUPPLY_OFF
+
+    def command(self, command):
+        self.command_ = command
+
+    def read(self):
+        told = self.command_
+        volts = told.voltage + self.excess - self.lag if told.on else 0.0
+        stamp = time.monotonic()
+        return SupplyReading(Measurement(volts, 'test', stamp), Measurement(0.0, 'test', stamp),
+                             Measurement(told.on, 'test', stamp), None)
+
+
+@pytest.mark.parametrize(('excess', 'lag', 'passed'), [
+    (0.0, 0.0, True), (9.0, 0.0, True), (11.0, 0.0, False), (0.0, 9.0, True), (0.0, 11.0, False)])
+async def test_a_ramp_is_followed_and_not_left(excess, lag, passed):
+    driver = Supply()
+    driver.excess, driver.lag = excess, lag
+    check = Check('test', replace(KINDS['supply'], settle=0.4), {}, True)
+    await check._follows(driver, check.kind.ramp)
+    (row,) = check.rows
+    assert (row.check, row.passed) == ('follows a ramp', passed)
 
 
 def test_the_command_line_names_what_is_wrong(capsys):
