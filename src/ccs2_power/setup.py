@@ -12,6 +12,7 @@ setup(
     install_requires=['setuptools'],
     extras_require={
         'test': ['pytest'],
+        'can': ['python-can==4.6.1'],
         'gpio': ['gpiod==2.5.0'],
         'modbus': ['pymodbus==3.16.1', 'pyserial==3.5'],
         'io_controller': ['pyserial==3.5'],

@@ -6,7 +6,7 @@ import contextlib
 import can
 import pytest
 
-from ccs2_power.can.protocol import Frame
+from ccs2_power.can.frame import Frame
 
 cabinets = pytest.importorskip('ccs2_sim.can_modules.cabinet')
 dialects = pytest.importorskip('ccs2_sim.can_modules.dialects')

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs2_power.can import discover
+from ccs2_power.can.frame import Frame
 from ccs2_power.can.group import ModuleGroup
-from ccs2_power.can.protocol import Frame, Quantity, Wish
+from ccs2_power.can.protocol import Quantity, Wish
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.can.supply import CanSupply
 from ccs2_power.faults import Severity
@@ -106,6 +107,7 @@ def test_every_other_length_is_nobody_s(name, length):
 @pytest.mark.parametrize('name', PROTOCOLS)
 @given(identifier=st.integers(0, 2**32), data=st.binary(max_size=9))
 def test_any_frame_is_decoded_or_nobody_s(name, identifier, data):
+    assert PROTOCOLS[name].decode(Frame(identifier, data, extended=False)) is None
     told = PROTOCOLS[name].decode(Frame(identifier, data))
     if told is not None:
         assert told.address in PROTOCOLS[name].addresses

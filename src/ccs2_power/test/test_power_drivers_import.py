@@ -11,7 +11,7 @@ from ccs2_power.hal import DriverError
 #: Options with which only the hardware, or the Python package for it, is missing.
 DRIVERS = {
     'can_supply': ('supply', {'protocol': 'infy', 'modules': '1', 'channel': 'no_such_can'},
-                   '', 'no_such_can'),
+                   'python-can', 'no_such_can'),
     'gpio_contactors': ('contactors', {'coil': '1', 'feedback': 'DC+:2', 'watchdog': '3',
                                        'chip': '/dev/no_chip'}, 'gpiod', '/dev/no_chip'),
     'gpio_emergency_stop': ('emergency_stop', {'released': '1', 'chip': '/dev/no_chip'},
@@ -54,10 +54,11 @@ async def test_missing_hardware_is_named(name):
 @pytest.mark.parametrize('name', [name for name, row in DRIVERS.items() if row[2]])
 async def test_a_missing_package_is_named(name, monkeypatch):
     for module in [*sys.modules]:
-        if module.partition('.')[0] in ('gpiod', 'pymodbus', 'serial') or module.startswith(
-                ('ccs2_power.gpio', 'ccs2_power.modbus', 'ccs2_power.io_controller')):
+        if module.partition('.')[0] in ('can', 'gpiod', 'pymodbus', 'serial') or module.startswith(
+                tuple(f'ccs2_power.{part}' for part in (
+                    'can', 'gpio', 'io_controller', 'modbus'))):
             monkeypatch.delitem(sys.modules, module)
-    for package in ('gpiod', 'gpiod.line', 'pymodbus', 'pymodbus.client', 'serial'):
+    for package in ('can', 'gpiod', 'gpiod.line', 'pymodbus', 'pymodbus.client', 'serial'):
         monkeypatch.setitem(sys.modules, package, None)
     kind, options, missing, _ = DRIVERS[name]
     driver = load_driver(name, KINDS[kind].protocol)

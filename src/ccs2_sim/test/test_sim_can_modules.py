@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccs2_power.can.frame import Frame
 from ccs2_power.can.group import ModuleGroup
-from ccs2_power.can.protocol import Frame
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.can.supply import CanSupply
 from ccs2_power.faults import Severity

@@ -10,9 +10,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from ccs2_power.can.protocol import Frame, ModuleProtocol, Quantity
+from ccs2_power.can.bus import CanBus
+from ccs2_power.can.frame import Frame
+from ccs2_power.can.protocol import ModuleProtocol, Quantity
 from ccs2_power.can.protocols import PROTOCOLS
-from ccs2_power.can.supply import CanBus
 from ccs2_power.hal import DriverError
 
 #: Time between two questions and after the last one, in s.

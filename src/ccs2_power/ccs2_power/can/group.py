@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ccs2_power.can.protocol import Frame, ModuleProtocol, Quantity, Wish
+from ccs2_power.can.frame import Frame
+from ccs2_power.can.protocol import ModuleProtocol, Quantity, Wish
 from ccs2_power.faults import Severity
 from ccs2_power.hal import (
     COMMAND_TIMEOUT,

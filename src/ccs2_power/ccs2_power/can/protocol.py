@@ -12,16 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from ccs2_power.can.frame import Frame
 from ccs2_power.faults import Severity
 from ccs2_power.hal import SupplyLimits
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A CAN frame with a 29-bit identifier."""
-
-    identifier: int
-    data: bytes
 
 
 class Quantity(Enum):
@@ -145,7 +138,7 @@ class ModuleProtocol:
 
     def decode(self, frame: Frame) -> Told | None:
         """Return what a frame says; None if it is of nobody's or says nothing that is known."""
-        if len(frame.data) != 8 or not 0 <= frame.identifier < 1 << 29:
+        if not frame.extended or len(frame.data) != 8 or not 0 <= frame.identifier < 1 << 29:
             return None
         reply = self.parse(frame)
         if reply is None or reply.address not in self.addresses:

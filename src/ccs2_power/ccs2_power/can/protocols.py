@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ccs2_power.can.frame import Frame
 from ccs2_power.can.protocol import (
     Field,
-    Frame,
     Identifier,
     ModuleProtocol,
     Quantity,

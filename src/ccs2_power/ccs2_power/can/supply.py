@@ -1,15 +1,13 @@
-"""The DC supply driver for modules on a CAN bus (python-can)."""
+"""The DC supply driver for modules on a CAN bus."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import can
-
+from ccs2_power.can.bus import CanBus
 from ccs2_power.can.group import ModuleGroup
-from ccs2_power.can.protocol import Frame
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.hal import SUPPLY_OFF, DriverError, SupplyCommand, SupplyReading
 
@@ -112,73 +110,3 @@ class CanSupply:
             else:
                 bus.send(group.cycle(loop.time()))
                 await asyncio.sleep(self._cycle)
-
-
-class CanBus:
-    """One python-can bus on the asyncio loop."""
-
-    def __init__(
-        self, interface: str, channel: str, bit_rate: int, on_frame: Callable[[Frame], None],
-    ) -> None:
-        self._interface, self._channel, self._bit_rate = interface, channel, bit_rate
-        self._on_frame = on_frame
-        self._bus: can.BusABC | None = None
-        self._notifier: can.Notifier | None = None
-        #: What is wrong with the bus now.
-        self.problem = ''
-
-    def open(self) -> None:
-        """Open the bus; raise :class:`DriverError` if it is not there."""
-        self.close()
-        options = {} if self._interface in ('socketcan', 'udp_multicast', 'virtual') else {
-            'bitrate': self._bit_rate}
-        try:
-            self._bus = can.Bus(interface=self._interface, channel=self._channel, **options)
-        except (can.CanError, can.CanInterfaceNotImplementedError, OSError, ValueError,
-                ImportError, NotImplementedError) as error:
-            self.problem = f'CAN {self._interface} {self._channel}: {error}'
-            raise DriverError(self.problem) from None
-        self._notifier = can.Notifier(
-            self._bus, [_Listener(self)], timeout=0.1, loop=asyncio.get_running_loop())
-        self.problem = ''
-
-    def close(self) -> None:
-        """Give the bus back."""
-        if self._notifier is not None:
-            self._notifier.stop(timeout=0.2)
-            self._notifier = None
-        if self._bus is not None:
-            self._bus.shutdown()
-            self._bus = None
-
-    def send(self, frames: list[Frame]) -> None:
-        """Send frames without waiting; a bus that does not take them has a problem."""
-        if self._bus is None:
-            return
-        try:
-            for frame in frames:
-                self._bus.send(can.Message(
-                    arbitration_id=frame.identifier, data=frame.data, is_extended_id=True),
-                    timeout=0.0)
-        except (can.CanError, OSError) as error:
-            self.lost(error)
-
-    def received(self, message: can.Message) -> None:
-        """Hand a data frame with a 29-bit identifier on."""
-        if message.is_extended_id and not message.is_error_frame and not message.is_remote_frame:
-            self._on_frame(Frame(message.arbitration_id, bytes(message.data)))
-
-    def lost(self, error: Exception) -> None:
-        """Note that the bus does not work."""
-        self.problem = f'CAN {self._interface} {self._channel}: {error}'
-
-
-class _Listener(can.Listener):
-    def __init__(self, bus: CanBus) -> None:
-        self._bus = bus
-
-    def on_message_received(self, msg: can.Message) -> None:
-        self._bus.received(msg)
-
-    def on_error(self, exc: Exception) -> None:
-        self._bus.lost(exc)

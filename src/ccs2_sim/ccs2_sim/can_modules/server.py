@@ -16,8 +16,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ccs2_power.can.protocol import Frame
-from ccs2_power.can.supply import CanBus
+from ccs2_power.can.bus import CanBus
+from ccs2_power.can.frame import Frame
 from ccs2_power.hal import DriverError
 from ccs2_sim.can_modules.cabinet import Cabinet
 from ccs2_sim.can_modules.dialects import DIALECTS
