@@ -10,7 +10,7 @@ import pytest
 from can_modules import emulated
 from gpio_board import wired
 from iio_device import IioDevice
-from io_controller_board import IoController
+from io_controller_board import CanController, SerialController
 from modbus_devices import Bender, Dold, dct1, em580
 from modbus_line import on_serial, on_tcp
 from pilot_board import PilotBoard
@@ -78,8 +78,14 @@ async def pilot_board(folder, monkeypatch):
 
 @contextlib.asynccontextmanager
 async def serial_controller(folder, monkeypatch):
-    with IoController() as board:
-        yield {'device': board.place}
+    with SerialController() as board:
+        yield board.options
+
+
+@contextlib.asynccontextmanager
+async def can_controller(folder, monkeypatch):
+    with CanController(f'conformance_io_{os.getpid()}') as board:
+        yield board.options
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +121,7 @@ RIGS = {
     'hwmon_thermometer': ('thermometer', {'': temperature_files}),
     'iio_thermometer': ('thermometer', {'': adc_with_sensors}),
     'iio_voltmeter': ('voltmeter', {'': voltmeter}),
-    'io_controller_pilot': ('pilot', {'serial': serial_controller}),
+    'io_controller_pilot': ('pilot', {'serial': serial_controller, 'can': can_controller}),
     'modbus_isolation': ('isolation', {
         'bender_tcp': modbus(Bender, on_tcp, 'bender_isocha425hv', 0.2),
         'bender_serial': modbus(Bender, on_serial, 'bender_isocha425hv', 0.2),

@@ -1,1 +1,1 @@
-"""Control pilot and proximity by a serial I/O controller; docs/io-controller.md has the frames."""
+"""Control pilot and proximity by an I/O controller; docs/io-controller.md has the frames."""

@@ -1,11 +1,11 @@
-"""The frames of the serial I/O controller, as docs/io-controller.md describes them.
+"""What passes between the station and an I/O controller, whatever the line.
 
-A frame is a type, content and a CRC-16, stuffed by COBS and ended by a zero octet.
+As docs/io-controller.md describes it; how it is packed for a line is in `serial_line` and
+`can_line`.
 """
 
 from __future__ import annotations
 
-import binascii
 import math
 import struct
 from dataclasses import dataclass
@@ -13,8 +13,6 @@ from enum import IntEnum
 
 #: Version of the frame format; a controller with another one is refused.
 VERSION = 1
-#: Longest frame on the line with its zero, in octets.
-LONGEST = 64
 #: Proximity of an open contact.
 _OPEN = 0xFFFF_FFFF
 _DRIVE = struct.Struct('>H')
@@ -69,25 +67,9 @@ class State:
     """s, from the measurement to the frame."""
 
 
-def pack(frame_type: int, content: bytes = b'') -> bytes:
-    """Return a frame as it goes over the line."""
-    body = bytes((frame_type,)) + content
-    return _stuffed(body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, 'big')) + b'\0'
-
-
-def unpack(octets: bytes) -> tuple[int, bytes]:
-    """Return type and content of a frame without its zero; raise :class:`FrameError`."""
-    body = _unstuffed(octets)
-    if len(body) < 3:
-        raise FrameError(f'{len(body)} octets are too short for a frame')
-    if binascii.crc_hqx(body, 0xFFFF):
-        raise FrameError('CRC is wrong')
-    return body[0], body[1:-2]
-
-
 def drive(duty: float) -> bytes:
-    """Return a DRIVE frame; `duty` is a ratio of 0 to 1."""
-    return pack(FrameType.DRIVE, _DRIVE.pack(round(duty * _FULL)))
+    """Return the content of a DRIVE frame; `duty` is a ratio of 0 to 1."""
+    return _DRIVE.pack(round(duty * _FULL))
 
 
 def state(content: bytes) -> State:
@@ -112,50 +94,3 @@ def identity(content: bytes) -> tuple[int, str]:
     if not content:
         raise FrameError('IDENTITY is empty')
     return content[0], ''.join(chr(octet) for octet in content[1:] if 32 <= octet < 127)
-
-
-class Receiver:
-    """Cuts the stream into frames; never holds more than one."""
-
-    def __init__(self) -> None:
-        self._octets = bytearray()
-        self._skipping = False
-        #: Frames that were none.
-        self.refused = 0
-
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take octets; return type and content of each frame that they complete."""
-        frames = []
-        for octet in data:
-            if octet:
-                if len(self._octets) >= LONGEST - 1:
-                    self._skipping = True
-                    self._octets.clear()
-                self._octets.append(octet)
-                continue
-            if self._octets:
-                try:
-                    if self._skipping:
-                        raise FrameError('too long')
-                    frames.append(unpack(bytes(self._octets)))
-                except FrameError:
-                    self.refused += 1
-            self._octets.clear()
-            self._skipping = False
-        return frames
-
-
-def _stuffed(data: bytes) -> bytes:
-    """Return `data` (shorter than 254 octets) without zeros: consistent overhead byte stuffing."""
-    return b''.join(bytes((len(part) + 1,)) + part for part in data.split(b'\0'))
-
-
-def _unstuffed(octets: bytes) -> bytes:
-    parts, at = [], 0
-    while at < len(octets):
-        length = octets[at]
-        if length == 0 or at + length > len(octets):
-            raise FrameError('stuffing is wrong')
-        parts.append(octets[at + 1:at + length])
-        at += length
-    return b'\0'.join(parts)
