@@ -82,6 +82,9 @@ class CheckView:
 
     contactors_closed: bool
     voltage: float
+    """V, the supply's own."""
+    connector_voltage: float | None
+    """V."""
     current: float
     isolation: IsolationReading
 
@@ -180,7 +183,8 @@ class CableCheckRun:
             self._enter(Phase.DISCHARGE, now)
 
     def _discharge(self, view: CheckView, now: float) -> None:
-        if abs(view.voltage) < TOUCH_SAFE:
+        connector = view.connector_voltage
+        if connector is not None and max(abs(view.voltage), abs(connector)) < TOUCH_SAFE:
             self.verdict = self._result
             self._enter(Phase.DONE, now)
         elif now - self._entered > self._settings.discharge:

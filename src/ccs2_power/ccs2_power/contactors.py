@@ -56,6 +56,8 @@ class Contactors:
         self.all_open = False
         #: Feedback contacts that are not measured.
         self.unmeasured: tuple[str, ...] = ()
+        #: The pre-charge relay, as its feedback says; None if it has none.
+        self.relay_closed: bool | None = None
         #: The fault that the contacts show now, and which contacts show it.
         self.fault: Code | None = None
         self.culprits: tuple[str, ...] = ()
@@ -95,10 +97,13 @@ class Contactors:
             name for name, closed in contacts.items() if closed is (not wanted))
         disagreeing = self._disagreeing.exceeds(
             bool(self.culprits), now, self._timing.bounce)
-        self.fault = self._fault(disagreeing, now) or self._relay_fault(reading, now)
+        self.relay_closed = fresh_contact(reading.pre_charge, now, self._timing.age)
+        if reading.pre_charge is not None and self.relay_closed is None:
+            self.unmeasured += ('pre-charge',)
+        self.fault = self._fault(disagreeing, now) or self._relay_fault(now)
 
-    def _relay_fault(self, reading: ContactorReading, now: float) -> Code | None:
-        closed = fresh_contact(reading.pre_charge, now, self._timing.age)
+    def _relay_fault(self, now: float) -> Code | None:
+        closed = self.relay_closed
         disagrees = closed is not None and closed is not self.coils.pre_charge
         if not self._relay_disagreeing.exceeds(disagrees, now, self._timing.close):
             return None
@@ -129,8 +134,9 @@ class Contactors:
             self.cycles += 1
             self._enter(ContactorState.PRE_CHARGING if self._timing.pre_charge > 0.0
                         else ContactorState.CLOSING, now)
-        elif (self.state is ContactorState.PRE_CHARGING
+        elif (self.state is ContactorState.PRE_CHARGING and self.relay_closed is not False
               and now - self._entered >= self._timing.pre_charge):
+            # A relay whose feedback says that it did not close has charged nothing.
             self._enter(ContactorState.CLOSING, now)
 
     def _enter(self, state: ContactorState, now: float) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ccs2_power.faults import Code, FaultBook, Severity
-from ccs2_power.hal import SupplyCommand, SupplyReading
+from ccs2_power.hal import MeterReading, SupplyCommand, SupplyReading
 from ccs2_power.timing import Persistence, fresh, fresh_contact
 from ccs2_power.voltage import over_voltage_threshold
 
@@ -20,6 +20,9 @@ OVER_VOLTAGE_TIME = 0.4
 VOLTAGE_TOLERANCE = 10.0
 #: Accuracy of currents: a share of the limit, plus A; and how long an excess is tolerated in s.
 CURRENT_SHARE, CURRENT_TOLERANCE, OVER_CURRENT_TIME = 0.03, 2.0, 0.3
+#: The meter is slower than the supply: its excess is tolerated for so long, and told by values
+#: that are no older than this, in s.
+METER_OVER_CURRENT_TIME, METER_NEWEST = 2.0, 1.5
 #: A supply obeys within this time in s.
 OBEY_TIME = 1.0
 #: A difference that lasts no longer than this is noise, in s.
@@ -28,6 +31,11 @@ DIFFERS_TIME = 0.2
 OFF_CURRENT = 5.0
 #: Meter and supply may differ by this share of the current, plus A, for so long in s.
 METER_SHARE, METER_TOLERANCE, METER_TIME = 0.05, 5.0, 10.0
+#: So much energy in J flows without a count of the meter, at most (0.5 kWh).
+UNCOUNTED = 1.8e6
+#: Values of a supply that do not move at all for so long in s, while its set-point has moved by so
+#: many A and its voltage leaves room to follow, are frozen.
+FROZEN_TIME, FROZEN_CURRENT = 2.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +49,16 @@ class OutputView:
     """What the supply has been told until now."""
     voltage_limit: float
     """What the output must not exceed: the vehicle's maximum, or the cable check's voltage."""
-    current_limit: float
-    """What the output must not exceed in either direction."""
+    charge_limit: float
+    """What must not be exceeded into the vehicle."""
+    discharge_limit: float
+    """What must not be exceeded out of the vehicle; >= 0."""
     rated_voltage: float
     """The vehicle's maximum or, as long as it is unknown, the station's rating."""
     contactors_closed: bool
     connector_voltage: float | None
     monitor_voltage: float | None
-    meter_voltage: float | None
-    meter_current: float | None
+    meter: MeterReading | None
 
 
 class OutputWatch:
@@ -57,29 +66,39 @@ class OutputWatch:
 
     def __init__(
         self, faults: FaultBook, supply_age: float, implausible_voltage: float,
-        implausible_time: float,
+        implausible_time: float, meter_age: float,
     ) -> None:
         self._faults = faults
-        self._supply_age = supply_age
+        self._supply_age, self._meter_age = supply_age, meter_age
         self._implausible_voltage = implausible_voltage
         self._implausible_time = implausible_time
         self._timers: dict[str, Persistence] = {}
         #: Commands of the last :data:`OBEY_TIME`, each with the time until which it was told.
         self._told: deque[tuple[float, SupplyCommand]] = deque()
+        #: The supply's newest values, and what it was told when it first said them.
+        self._said: tuple[float | None, float | None] = None, None
+        self._told_then = 0.0
+        self._last_step: float | None = None
+        #: The meter's newest registers, and what has flowed since they moved, in J.
+        self._registers: tuple[float | None, ...] = ()
+        self._uncounted = 0.0
 
     def step(self, view: OutputView, now: float) -> None:
         """Set or lift every fault that the output can show."""
         self._judge_limits(view, now)
         self._judge_obedience(view, now)
+        self._judge_movement(view, now)
         self._judge_plausibility(view, now)
+        self._judge_meter(view, now)
+        self._last_step = now
 
     def _lasts(self, name: str, condition: bool, now: float, duration: float) -> bool:
         return self._timers.setdefault(name, Persistence()).exceeds(condition, now, duration)
 
     def _judge_limits(self, view: OutputView, now: float) -> None:
-        voltage, current = view.voltage, view.current
+        voltage = view.voltage
         threshold = over_voltage_threshold(view.rated_voltage)
-        high = voltage is not None and voltage > threshold
+        high = voltage is not None and abs(voltage) > threshold
         self._faults.set(
             Code.OVER_VOLTAGE, high, now, f'{voltage or 0.0:.0f} V, threshold {threshold:.0f} V',
             'output')
@@ -90,13 +109,19 @@ class OutputWatch:
             f'{voltage or 0.0:.0f} V, limit {view.voltage_limit:.0f} V', 'limit', Severity.ERROR)
         # A limit that falls, at the vehicle's wish even to zero, clamps the set-point at once; the
         # supply needs its time to follow.
-        told = (abs(command.current) for _, command in self._told)
-        limit = max(view.current_limit, abs(view.commanded.current), *told)
-        limit += CURRENT_SHARE * limit + CURRENT_TOLERANCE
-        over = current is not None and abs(current) > limit
-        self._faults.set(
-            Code.OVER_CURRENT, self._lasts('over', over, now, OVER_CURRENT_TIME), now,
-            f'{current or 0.0:.1f} A, limit {limit:.1f} A', 'output')
+        told = [view.commanded.current, *(command.current for _, command in self._told)]
+        into = max(view.charge_limit, *told)
+        out_of = max(view.discharge_limit, *(-current for current in told))
+        into, out_of = into + _margin(into), out_of + _margin(out_of)
+        newest = None if view.meter is None else fresh(view.meter.current, now, METER_NEWEST)
+        for source, value, duration in (
+            ('output', view.current, OVER_CURRENT_TIME),
+            ('meter', newest, METER_OVER_CURRENT_TIME),
+        ):
+            over = value is not None and not -out_of <= value <= into
+            self._faults.set(
+                Code.OVER_CURRENT, self._lasts(f'over {source}', over, now, duration), now,
+                f'{value or 0.0:.1f} A, limits {-out_of:.1f} A and {into:.1f} A', source)
 
     def _judge_obedience(self, view: OutputView, now: float) -> None:
         told = view.commanded
@@ -117,7 +142,7 @@ class OutputWatch:
         # The supply may be as late as that: what it was told meanwhile is right, too.
         voltages = [command.voltage for _, command in self._told]
         currents = [command.current for _, command in self._told]
-        margin = CURRENT_SHARE * max(map(abs, currents)) + CURRENT_TOLERANCE
+        margin = _margin(max(map(abs, currents)))
         outputs = (
             ('current', view.current, min(0.0, *currents), max(0.0, *currents), margin),
             ('set voltage', fresh(view.supply.set_voltage, now, self._supply_age),
@@ -133,8 +158,9 @@ class OutputWatch:
                 f'{name} {value or 0.0:.1f} is not within {low:.1f} to {high:.1f} as told', name)
 
     def _judge_plausibility(self, view: OutputView, now: float) -> None:
+        meter = view.meter
         others = {'connector': view.connector_voltage, 'isolation monitor': view.monitor_voltage,
-                  'meter': view.meter_voltage}
+                  'meter': None if meter is None else fresh(meter.voltage, now, self._meter_age)}
         for name, value in others.items():
             differs = (view.contactors_closed and value is not None and view.voltage is not None
                        and abs(value - view.voltage) > self._implausible_voltage)
@@ -142,9 +168,49 @@ class OutputWatch:
                 Code.VOLTAGE_IMPLAUSIBLE,
                 self._lasts(f'voltage of {name}', differs, now, self._implausible_time), now,
                 f'supply says {view.voltage or 0.0:.0f} V, {name} says {value or 0.0:.0f} V', name)
-        meter, current = view.meter_current, view.current
-        differs = meter is not None and current is not None and (
-            abs(meter - current) > METER_SHARE * abs(current) + METER_TOLERANCE)
+
+    def _judge_movement(self, view: OutputView, now: float) -> None:
+        told, said = view.commanded, (view.voltage, view.current)
+        if said != self._said or not told.on:
+            self._said, self._told_then = said, told.current
+        voltage, current = said
+        frozen = False
+        if voltage is not None and current is not None:
+            # Voltage regulation explains a current that does not follow; so does a limit, but
+            # never to the last digit.
+            sign = 1.0 if told.current >= 0.0 else -1.0
+            room = sign * (told.voltage - voltage) > VOLTAGE_TOLERANCE
+            asked = sign * (told.current - self._told_then) > FROZEN_CURRENT
+            missing = sign * (told.current - current) > FROZEN_CURRENT + _margin(told.current)
+            frozen = told.on and room and asked and missing
+        self._faults.set(
+            Code.SUPPLY_SILENT, self._lasts('frozen', frozen, now, FROZEN_TIME), now,
+            f'values of the supply stand still at {voltage or 0.0:.1f} V, {current or 0.0:.1f} A '
+            f'although it was told {told.current:.1f} A', 'frozen')
+
+    def _judge_meter(self, view: OutputView, now: float) -> None:
+        meter, voltage, current = view.meter, view.voltage, view.current
+        if meter is None:
+            return
+        other = fresh(meter.current, now, self._meter_age)
+        differs = other is not None and current is not None and (
+            abs(other - current) > METER_SHARE * abs(current) + METER_TOLERANCE)
         self._faults.set(
             Code.METER, self._lasts('current of meter', differs, now, METER_TIME), now,
-            f'supply says {current or 0.0:.1f} A, meter says {meter or 0.0:.1f} A', 'current')
+            f'supply says {current or 0.0:.1f} A, meter says {other or 0.0:.1f} A', 'current')
+        registers = tuple(None if register is None else register.value
+                          for register in (meter.energy_imported, meter.energy_exported))
+        counted = registers[0 if (current or 0.0) >= 0.0 else 1]
+        if registers != self._registers or counted is None:
+            self._registers, self._uncounted = registers, 0.0
+        elif voltage is not None and current is not None and self._last_step is not None:
+            self._uncounted += abs(voltage * current) * (now - self._last_step)
+        self._faults.set(
+            Code.METER, self._uncounted > UNCOUNTED, now,
+            f'energy of the meter stands still, {self._uncounted / 3.6e6:.2f} kWh have flowed',
+            'count')
+
+
+def _margin(current: float) -> float:
+    """Return by how many A a supply may differ from a current."""
+    return CURRENT_SHARE * abs(current) + CURRENT_TOLERANCE

@@ -75,6 +75,9 @@ NEAR_ZERO = 1.0
 #: With the set-point at zero the current has to come down within this, in s.
 RAMP_PATIENCE = 1.0
 THERMOMETER_AGE = 3.0
+#: Devices that only watch: a connection to one that is lost ends the charge in order. What follows
+#: from its measurements has times of its own.
+WATCHING = frozenset({'isolation', 'meter', 'thermometer'})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class PowerController:
         self._edition = IsolationEdition(settings.isolation_edition)
         self._watch = OutputWatch(
             self.faults, settings.supply_timeout, settings.implausible_voltage,
-            settings.implausible_time)
+            settings.implausible_time, settings.meter_timeout)
         self._safety: SafetyReport | None = None
         self._run: CableCheckRun | None = None
         self._mode = Mode.OFF
@@ -194,8 +197,9 @@ class PowerController:
         if following and command is not None:
             self._follow(command, elapsed)
         else:
-            # Open contactors are never fed, whatever is wanted.
-            self._shut_down(Shutdown.EMERGENCY if shutdown is None else shutdown, elapsed, now)
+            # Open contactors are never fed, whatever is wanted, nor ramped down behind.
+            self._shut_down(shutdown if shutdown is not None and closed else Shutdown.EMERGENCY,
+                            elapsed, now)
         self._judge_pre_charge(command, mode, now)
         self.state = self._published_state(mode, following)
         self._mode = mode
@@ -216,6 +220,9 @@ class PowerController:
         self.voltage = fresh(supply.voltage, now, age)
         self.current = fresh(supply.current, now, age)
         self.temperature = fresh(supply.temperature, now, THERMOMETER_AGE)
+        self.faults.set(
+            Code.TEMPERATURE, supply.temperature is not None and self.temperature is None, now,
+            'temperature of the modules is not measured any longer', 'module sensors')
         self.connector_voltage = fresh(inputs.voltmeter.voltage, now, voltmeter_age)
         factor = 1.0
         if self.temperature is not None:
@@ -272,7 +279,9 @@ class PowerController:
             Code.DRIVER, self.connector_voltage is None, now,
             'voltage at the connector is not measured', 'connector voltage')
         for device, problem in inputs.problems.items():
-            self.faults.set(Code.DRIVER, bool(problem), now, problem, device)
+            self.faults.set(
+                Code.DRIVER, bool(problem), now, problem, device,
+                Severity.ERROR if device in WATCHING else None)
         for code, prefix, alarms in (
             (Code.SUPPLY_FAULT, 'supply', inputs.supply.alarms),
             (Code.ISOLATION_MONITOR, 'monitor', inputs.isolation.alarms),
@@ -297,27 +306,25 @@ class PowerController:
     ) -> None:
         rated = self.settings.rated_voltage
         vehicle = rated
-        current_limit = self.settings.maximum_current
+        charge_limit, discharge_limit = self.settings.maximum_current, 0.0
         if command is not None:
             vehicle = min(rated, command.maximum_voltage or rated)
             if command.maximum_current is not None:
-                current_limit = min(current_limit, command.maximum_current)
+                charge_limit = min(charge_limit, command.maximum_current)
+            discharge_limit = min(self.settings.maximum_discharge_current,
+                                  command.maximum_discharge_current or 0.0)
         checking = self._run is not None and self._run.supply_on
-        meter = inputs.meter
-        age = self.settings.meter_timeout
         self._watch.step(OutputView(
             supply=inputs.supply, voltage=self.voltage, current=self.current,
             commanded=self.supply,
             voltage_limit=self._run.voltage if self._run is not None and checking else vehicle,
-            current_limit=CHECK_CURRENT if checking else max(
-                current_limit, self.limits.maximum_discharge_current),
+            charge_limit=CHECK_CURRENT if checking else charge_limit,
+            discharge_limit=CHECK_CURRENT if checking else discharge_limit,
             rated_voltage=vehicle,
             contactors_closed=safety is not None and safety.closed,
             connector_voltage=self.connector_voltage,
             monitor_voltage=fresh(inputs.isolation.voltage, now, self.settings.isolation_timeout),
-            meter_voltage=None if meter is None else fresh(meter.voltage, now, age),
-            meter_current=None if meter is None else fresh(meter.current, now, age),
-        ), now)
+            meter=inputs.meter), now)
 
     # Session and cable check.
 
@@ -359,7 +366,8 @@ class PowerController:
         if self.voltage is None or self.current is None or self._stopped_by_fault():
             run.abort()
         else:
-            run.step(CheckView(closed, self.voltage, self.current, isolation), now)
+            run.step(CheckView(
+                closed, self.voltage, self.connector_voltage, self.current, isolation), now)
         self.cable_check = run.verdict
         return run.failure
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ class SupervisorRecord:
     contactor_cycles_under_load: int = 0
     latched: tuple[int, ...] = ()
     """Codes of the faults that are cleared only by hand."""
+
+
+#: A record that could not be written is tried again after this time, in s.
+RETRY = 10.0
 
 
 class RecordError(Exception):
@@ -60,6 +66,49 @@ def save_record(path: Path, record: SupervisorRecord) -> None:
             os.close(folder)
     except OSError as error:
         raise RecordError(f'{path}: {error}') from None
+
+
+class RecordKeeper:
+    """Keeps a record in its file, beside the node's loop; what could not be written is tried again.
+
+    Raises :class:`RecordError` if there is a record that cannot be read: wear and latched faults
+    are never forgotten silently. Without a path they are, when the process ends.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        #: The newest record.
+        self.record = self._written = SupervisorRecord() if path is None else load_record(path)
+        #: Why the newest record is not in the file yet; '' if it is, or on its way.
+        self.problem = ''
+        self._saving: asyncio.Task[None] | None = None
+        self._due = -math.inf
+
+    def keep(self, record: SupervisorRecord, now: float) -> None:
+        """Take the newest record; `now` is a monotonic time in s."""
+        self.record = record
+        busy = self._saving is not None and not self._saving.done()
+        if record != self._written and not busy and now >= self._due:
+            self._due = now + RETRY
+            self._saving = asyncio.get_running_loop().create_task(self._save())
+
+    async def close(self) -> None:
+        """Write the newest record; raise :class:`RecordError` if it could not be."""
+        if self._saving is not None:
+            await self._saving
+        await self._save()
+        if self.problem:
+            raise RecordError(self.problem)
+
+    async def _save(self) -> None:
+        record = self.record
+        if self._path is not None and record != self._written:
+            try:
+                await asyncio.to_thread(save_record, self._path, record)
+            except RecordError as error:
+                self.problem = str(error)
+                return
+        self._written, self.problem, self._due = record, '', -math.inf
 
 
 def _count(value: object) -> int:

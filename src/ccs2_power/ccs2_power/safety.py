@@ -51,6 +51,8 @@ GRACE = {Shutdown.NORMAL: 2.5, Shutdown.ERROR: 1.5, Shutdown.EMERGENCY: 0.0}
 NEAR_ZERO = 1.0
 #: Age of the lock's position at which it is not measured, in s.
 LOCK_AGE = 0.5
+#: A lock that is open for less than this bounces, in s.
+LOCK_BOUNCE = 0.1
 #: So long closed contactors may wait for a verdict that `hlc` knows already, in s.
 VERDICT_TIME = 0.25
 #: How long state F is shown when an emergency comes without a session to tell, in s.
@@ -220,6 +222,7 @@ class SafetySupervisor:
         self._residual = Persistence()
         self._implausible = Persistence()
         self._lock_disobeys = Persistence()
+        self._lock_open = Persistence()
         self._verdict = Persistence()
 
     # What happens.
@@ -392,7 +395,7 @@ class SafetySupervisor:
             limit = min(limit, command.maximum_voltage)
         threshold = over_voltage_threshold(limit)
         self.faults.set(
-            Code.OVER_VOLTAGE, voltage is not None and voltage > threshold, now,
+            Code.OVER_VOLTAGE, voltage is not None and abs(voltage) > threshold, now,
             f'{voltage or 0.0:.0f} V at the connector, threshold {threshold:.0f} V')
         idle = state is ContactorState.OPEN and mode in (Mode.OFF, Mode.WELDING_CHECK) and (
             mode is Mode.OFF or self.pilot.state not in READY)
@@ -407,8 +410,8 @@ class SafetySupervisor:
         self.faults.set(
             Code.VOLTAGE_IMPLAUSIBLE,
             self._implausible.exceeds(differs, now, self.settings.implausible_time), now,
-            f'supply and connector voltage differ by more than '
-            f'{self.settings.implausible_voltage:.0f} V')
+            f'supply says {(power.voltage if power else None) or 0.0:.0f} V, '
+            f'connector has {voltage or 0.0:.0f} V')
 
     def _judge_lock(self, reading: LockReading | None, now: float) -> None:
         if reading is None:
@@ -422,6 +425,11 @@ class SafetySupervisor:
             self._lock_disobeys.exceeds(
                 feedback is not self.lock_command, now, self.settings.lock_time), now,
             f'connector lock does not {"lock" if self.lock_command else "unlock"}')
+        # A fault, not only an interlock: `power` ramps down by it, and it does not heal by itself.
+        opened = self.contactors.coils.main and not self.locked
+        self.faults.set(
+            Code.CONNECTOR_LOCK, self._lock_open.exceeds(opened, now, LOCK_BOUNCE), now,
+            'connector lock is not closed under power', 'under power')
 
     def _drive_contactors(self, view: View, now: float) -> None:
         self.interlocks = sum(bit for bit, row in INTERLOCKS.items() if row.holds(view))

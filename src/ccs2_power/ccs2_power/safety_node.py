@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ccs2_power.devices import Device
 from ccs2_power.faults import Code
 from ccs2_power.hardware_node import PERIOD, HardwareNode
 from ccs2_power.messages import MonotonicStamps, fault_messages, measured, power_report_of
-from ccs2_power.record import RecordError, SupervisorRecord, load_record, save_record
+from ccs2_power.record import RecordError, RecordKeeper, SupervisorRecord
 from ccs2_power.safety import SafetyInputs, SafetySupervisor
 from ccs2_power.settings import SafetySettings
 
@@ -44,26 +43,26 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         self._pilot_publisher = self.publisher(ControlPilot, 'control_pilot', STATE)
         self.subscribe(PowerStatus, 'power/status', self._on_power, TELEMETRY)
         self.serve(EmergencyStop, '~/emergency_stop', self._on_emergency_stop)
-        self._saving: asyncio.Task[None] | None = None
-        self._record = self._written = SupervisorRecord()
+        self._keeper = RecordKeeper(None)
         self._shown_pilot: tuple[object, ...] = ()
         self._pilot_due = 0.0
 
     def make_core(self, settings: SafetySettings) -> SafetySupervisor:
         """Return a supervisor that remembers wear and latched faults."""
         supervisor = SafetySupervisor(settings)
-        supervisor.contactors.cycles = self._record.contactor_cycles
-        supervisor.contactors.cycles_under_load = self._record.contactor_cycles_under_load
-        supervisor.faults.restore(map(Code, self._record.latched), self.loop.time())
+        record = self._keeper.record
+        supervisor.contactors.cycles = record.contactor_cycles
+        supervisor.contactors.cycles_under_load = record.contactor_cycles_under_load
+        supervisor.faults.restore(map(Code, record.latched), self.loop.time())
         return supervisor
 
     async def configure(self) -> None:
         """Read parameters and the record, open the devices in their safe state."""
-        if self._state_file:
-            try:
-                self._record = self._written = load_record(Path(self._state_file))
-            except RecordError as error:
-                raise ConfigureError(f"parameter 'state_file': {error}") from None
+        place = self.value('state_file')
+        try:
+            self._keeper = RecordKeeper(Path(place) if place else None)
+        except RecordError as error:
+            raise ConfigureError(f"parameter 'state_file': {error}") from None
         await super().configure()
 
     async def deactivate(self) -> None:
@@ -74,9 +73,10 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
     async def cleanup(self) -> None:
         """Close the devices and keep the record."""
         await super().cleanup()
-        if self._saving is not None:
-            await self._saving
-        await self._save()
+        try:
+            await self._keeper.close()
+        except RecordError as error:
+            self.get_logger().error(str(error))
 
     def _on_power(self, message: Any) -> None:
         self.core.offer_power(power_report_of(message, self.loop.time()))
@@ -104,7 +104,7 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         if 'lock' in devices:
             devices['lock'].command(outputs.lock)
         self._publish_pilot(now)
-        self._keep_record()
+        self._keep_record(now)
 
     def shown(self) -> tuple[object, ...]:
         """Return what is worth a status at once when it changes."""
@@ -140,28 +140,13 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
             high_voltage=measured(pilot.high), low_voltage=measured(pilot.low),
             bcb_toggles=pilot.bcb_toggles, proximity=int(pilot.proximity)))
 
-    # The record.
-
-    @property
-    def _state_file(self) -> str:
-        return str(self.value('state_file'))
-
-    def _keep_record(self) -> None:
+    def _keep_record(self, now: float) -> None:
         core = self.core
-        self._record = SupervisorRecord(
+        self._keeper.keep(SupervisorRecord(
             core.contactors.cycles, core.contactors.cycles_under_load,
-            tuple(int(code) for code in core.faults.latched))
-        if self._record != self._written and (self._saving is None or self._saving.done()):
-            self._saving = self.loop.create_task(self._save())
-
-    async def _save(self) -> None:
-        record = self._record
-        if self._state_file and record != self._written:
-            try:
-                await asyncio.to_thread(save_record, Path(self._state_file), record)
-            except RecordError as error:
-                self.get_logger().error(str(error), throttle_duration_sec=60.0)
-        self._written = record
+            tuple(int(code) for code in core.faults.latched)), now)
+        if self._keeper.problem:
+            self.get_logger().error(self._keeper.problem, throttle_duration_sec=60.0)
 
     def diagnose(self) -> Sequence[Status]:
         """Report supervisor, pilot and contactors."""
@@ -183,6 +168,8 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
                    contactors.state.name.lower(), {
                        'cycles': contactors.cycles,
                        'cycles under load': contactors.cycles_under_load}),
+            Status('record', Level.ERROR if self._keeper.problem else Level.OK,
+                   self._keeper.problem or 'written'),
         ]
 
 

@@ -114,3 +114,25 @@ def test_pre_charge_relay_goes_first_and_opens_after():
     assert (contactors.coils.main, contactors.coils.pre_charge) == (True, False)
     assert board.go(True, beats=30).fault is Code.CONTACTOR_WELDED
     assert contactors.culprits == ('pre-charge',)
+
+
+def test_the_main_contactors_wait_for_a_relay_that_does_not_close():
+    board = Board(pre_charge=0.1)
+    board.relay = False
+    contactors = board.go(True, beats=20)
+    assert contactors.state is ContactorState.PRE_CHARGING
+    assert contactors.coils.main is False
+    assert board.go(True, beats=10).fault is Code.CONTACTOR_NOT_CLOSING
+    assert contactors.culprits == ('pre-charge',)
+
+
+def test_feedback_of_the_relay_that_is_stale_does_not_agree():
+    board = closed_board()
+    board.relay = False
+    assert board.go(True).agree
+    contactors = board.contactors
+    contactors.observe(ContactorReading(
+        {name: Measurement(True, 'contact', board.now) for name in board.contacts},
+        Measurement(False, 'contact', board.now - 0.2)), board.now)
+    assert contactors.unmeasured == ('pre-charge',)
+    assert not contactors.agree

@@ -4,7 +4,14 @@ from ccs2_power import record as module
 from ccs2_power.drivers import load_driver, parse_options
 from ccs2_power.hal import DriverError, SupplyDriver
 from ccs2_power.realtime import BeatMeter
-from ccs2_power.record import RecordError, SupervisorRecord, load_record, save_record
+from ccs2_power.record import (
+    RETRY,
+    RecordError,
+    RecordKeeper,
+    SupervisorRecord,
+    load_record,
+    save_record,
+)
 
 
 def test_a_record_comes_back(tmp_path):
@@ -40,6 +47,55 @@ def test_a_power_cut_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
     with pytest.raises(RecordError, match='cut'):
         save_record(path, SupervisorRecord(2))
     assert load_record(path) == SupervisorRecord(1)
+
+
+async def written(keeper):
+    await keeper._saving
+
+
+async def test_what_could_not_be_written_is_tried_again(tmp_path, monkeypatch):
+    path = tmp_path / 'record.json'
+    keeper = RecordKeeper(path)
+    full = [True]
+
+    def save(place, record):
+        if full[0]:
+            raise RecordError(f'{place}: no space left')
+        save_record(place, record)
+
+    monkeypatch.setattr(module, 'save_record', save)
+    latched = SupervisorRecord(5, 1, (201,))
+    keeper.keep(latched, 100.0)
+    await written(keeper)
+    assert 'no space left' in keeper.problem
+    full[0] = False
+    keeper.keep(latched, 100.0 + RETRY / 2)
+    await written(keeper)
+    assert load_record(path) == SupervisorRecord()  # not at every beat
+    keeper.keep(latched, 100.0 + RETRY)
+    await written(keeper)
+    assert keeper.problem == ''
+    assert load_record(path) == latched
+    # The next change does not wait.
+    keeper.keep(SupervisorRecord(6, 1, (201,)), 100.1 + RETRY)
+    await written(keeper)
+    assert RecordKeeper(path).record == SupervisorRecord(6, 1, (201,))
+
+
+async def test_the_newest_record_is_written_at_the_end(tmp_path, monkeypatch):
+    path = tmp_path / 'record.json'
+    keeper = RecordKeeper(path)
+    keeper.keep(SupervisorRecord(1), 0.0)
+    keeper.keep(SupervisorRecord(2), 0.01)
+    await keeper.close()
+    assert load_record(path) == SupervisorRecord(2)
+    path.write_text('no record')
+    with pytest.raises(RecordError, match=r'record\.json'):
+        RecordKeeper(path)
+    monkeypatch.setattr(module, 'save_record', lambda *_: (_ for _ in ()).throw(RecordError('x')))
+    keeper.keep(SupervisorRecord(3), 1.0)
+    with pytest.raises(RecordError, match='x'):
+        await keeper.close()
 
 
 def test_options():

@@ -253,7 +253,7 @@ FAULTS = {
     'supply emergency': (
         _set(alarms=(Alarm(Severity.EMERGENCY, 'module_1', 'short'),)), Code.SUPPLY_FAULT, 0.1),
     'supply lies': (_set(supply_voltage_error=-200.0), Code.VOLTAGE_IMPLAUSIBLE, 1.2),
-    'lock lost': (lambda bench: bench.silence('lock'), None, 2.5),
+    'lock lost': (lambda bench: bench.silence('lock'), Code.CONNECTOR_LOCK, 2.5),
     'driver problem': (
         lambda bench: bench.problems.update(contactors='board lost'), Code.DRIVER, 0.1),
     'limits gone': (_set(limits=None), Code.SUPPLY_SILENT, 0.1),

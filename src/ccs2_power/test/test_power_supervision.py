@@ -1,0 +1,261 @@
+"""What supervision finds: wrong, frozen and missing values, reverse current, a lost lock."""
+
+from dataclasses import replace
+
+import pytest
+from power_bench import BEAT, Bench
+
+from ccs2_power.cable_check import CableCheck, CableCheckRun, CheckSettings, CheckView, Phase
+from ccs2_power.command import Mode, Shutdown
+from ccs2_power.faults import Code, FaultBook, Severity
+from ccs2_power.hal import (
+    IsolationReading,
+    Measurement,
+    MeterReading,
+    SelfTest,
+    SupplyCommand,
+    SupplyReading,
+)
+from ccs2_power.isolation import IsolationState
+from ccs2_power.output_watch import (
+    METER_OVER_CURRENT_TIME,
+    UNCOUNTED,
+    OutputView,
+    OutputWatch,
+)
+
+
+def tampered(bench, **changes):
+    """Let functions of the bench change what the power stage's devices say."""
+    inputs = bench.power_inputs
+
+    def changed():
+        said = inputs()
+        return replace(said, **{device: change(getattr(said, device))
+                                for device, change in changes.items()})
+
+    bench.power_inputs = changed
+
+
+def severity(bench, code, source):
+    return next((fault.severity for fault in (*bench.safety.faults, *bench.power.faults)
+                 if (fault.code, fault.source) == (code, source)), None)
+
+
+# The lock
+
+
+def test_a_lock_that_opens_under_power_ramps_down_before_the_contactors_open():
+    bench = Bench().reach('charge')
+    inputs = bench.safety_inputs
+
+    def unlocked():
+        said = inputs()
+        return replace(said, lock=replace(said.lock, locked=Measurement(False, 'lock', bench.now)))
+
+    bench.safety_inputs = unlocked
+    bench.run(0.5)
+    bench.safety_inputs = inputs  # it closes again: too late
+    bench.run(2.0)
+    assert bench.de_energised
+    assert severity(bench, Code.CONNECTOR_LOCK, 'under power') is Severity.ERROR
+    assert bench.safety.contactors.cycles_under_load == 0
+
+
+def test_a_lock_that_bounces_changes_nothing():
+    bench = Bench().reach('charge')
+    inputs = bench.safety_inputs
+    bench.safety_inputs = lambda: replace(inputs(), lock=replace(
+        inputs().lock, locked=Measurement(False, 'lock', bench.now)))
+    bench.run(0.06)
+    bench.safety_inputs = inputs
+    bench.run(2.0)
+    assert not bench.codes
+    assert bench.plant.current == pytest.approx(100.0)
+
+
+# The supply behind open contactors
+
+
+@pytest.mark.parametrize('shutdown', [Shutdown.NORMAL, Shutdown.ERROR])
+def test_the_supply_is_not_ramped_down_behind_open_contactors(shutdown):
+    bench = Bench().reach('charge')
+    bench.send(mode=Mode.OFF, shutdown=shutdown)
+    bench.plant.contacts.update({'DC+': False, 'DC-': False})  # they drop out by themselves
+    bench.step()
+    bench.step()
+    assert not bench.plant.supply.on
+
+
+# Currents in both directions, and a second opinion on them
+
+
+@pytest.mark.parametrize(('amperes', 'told', 'over'), [
+    (-2.0, 0.0, False), (-2.5, 0.0, True), (12.0, 0.0, False), (13.0, 0.0, True),
+    (-50.0, -50.0, False), (-55.0, -50.0, True), (13.0, -50.0, True), (-3.0, 50.0, True),
+    (53.0, 50.0, False)])
+def test_each_direction_has_its_own_limit(amperes, told, over):
+    book, now = FaultBook(), 5.0
+    watch = OutputWatch(book, 0.5, 50.0, 1.0, 5.0)
+    for _ in range(20):
+        now += BEAT
+
+        def m(value, now=now):
+            return Measurement(value, 'test', now)
+
+        watch.step(OutputView(
+            supply=SupplyReading(m(400.0), m(amperes), None, None), voltage=400.0, current=amperes,
+            commanded=SupplyCommand(told != 0.0, 420.0, told), voltage_limit=450.0,
+            charge_limit=10.0, discharge_limit=0.0, rated_voltage=450.0, contactors_closed=True,
+            connector_voltage=400.0, monitor_voltage=None, meter=None), now)
+    assert (Code.OVER_CURRENT in book) is over
+
+
+def test_current_out_of_a_vehicle_that_allowed_none_stops_the_charge():
+    bench = Bench().reach('charge')
+    bench.send(target_current=0.0)
+    bench.run(3.0)
+    assert not bench.codes
+    tampered(bench, supply=lambda said: replace(
+        said, current=Measurement(-20.0, 'supply', bench.now)))
+    assert bench.run(0.5, lambda: bench.de_energised)
+
+
+def test_discharge_is_no_over_current():
+    bench = Bench().reach('charge')
+    bench.send(target_current=-45.0, maximum_current=1.0, maximum_discharge_current=50.0,
+               maximum_discharge_power=20e3)
+    assert bench.run(3.0, lambda: bench.plant.current == pytest.approx(-45.0))
+    bench.run(3.0)
+    assert not bench.codes
+
+
+def test_a_meter_that_sees_more_than_the_supply_tells_stops_the_charge():
+    bench = Bench().reach('charge')
+    tampered(bench, meter=lambda said: replace(
+        said, current=Measurement(200.0, 'meter', bench.now)))
+    assert bench.run(METER_OVER_CURRENT_TIME + 0.2, lambda: bench.de_energised)
+    assert severity(bench, Code.OVER_CURRENT, 'meter') is Severity.EMERGENCY
+
+
+def test_a_meter_that_was_read_before_the_limit_fell_is_no_second_opinion():
+    bench = Bench().reach('charge')
+    before = bench.power_inputs().meter
+    tampered(bench, meter=lambda _: before)
+    bench.send(target_current=0.0, maximum_current=0.0)
+    bench.run(4.0)
+    assert Code.OVER_CURRENT not in bench.codes
+
+
+# Values that do not move
+
+
+def freeze(bench):
+    said = bench.power_inputs().supply
+    tampered(bench, supply=lambda _: replace(said, **{
+        name: replace(getattr(said, name), stamp=bench.now)
+        for name in ('voltage', 'current', 'on', 'temperature')}))
+
+
+@pytest.mark.parametrize('target', [20.0, 140.0])
+def test_frozen_values_with_fresh_stamps_are_found_when_the_set_point_moves(target):
+    bench = Bench().reach('charge')
+    tampered(bench, meter=lambda said: MeterReading(said.energy_imported))
+    freeze(bench)
+    bench.run(3.0)
+    assert not bench.codes  # nothing has moved: nothing can be told
+    bench.send(target_current=target, maximum_current=200.0)
+    assert bench.run(5.0, lambda: bench.de_energised)
+    assert {Code.SUPPLY_SILENT, Code.SUPPLY_DISOBEYS} & bench.codes
+
+
+def test_frozen_discharge_is_found_too():
+    bench = Bench().reach('charge')
+    bench.send(target_voltage=300.0, target_current=-10.0, maximum_discharge_current=50.0,
+               maximum_discharge_power=20e3)
+    bench.run(3.0)
+    tampered(bench, meter=lambda said: MeterReading(said.energy_imported, said.energy_imported))
+    freeze(bench)
+    bench.send(target_current=-45.0)
+    assert bench.run(5.0, lambda: bench.de_energised)
+    assert severity(bench, Code.SUPPLY_SILENT, 'frozen') is Severity.EMERGENCY
+
+
+def test_a_current_that_the_voltage_holds_back_is_not_frozen():
+    bench = Bench().reach('charge')
+    bench.send(target_voltage=384.0, target_current=30.0)
+    bench.run(3.0)
+    bench.send(target_current=120.0)
+    bench.run(5.0)
+    assert bench.plant.current == pytest.approx(40.0, abs=0.1)  # 4 V across 0.1 ohm
+    assert not bench.codes
+
+
+def test_a_meter_that_does_not_count_is_found():
+    bench = Bench().reach('charge')
+    stuck = bench.plant.energy
+    tampered(bench, meter=lambda said: replace(
+        said, energy_imported=Measurement(stuck, 'meter', bench.now)))
+    power = bench.plant.voltage * bench.plant.current
+    bench.run(0.9 * UNCOUNTED / power)
+    assert not bench.codes
+    bench.run(0.2 * UNCOUNTED / power)
+    assert severity(bench, Code.METER, 'count') is Severity.ERROR
+
+
+# Values that are missing
+
+
+def test_a_temperature_that_is_not_told_any_longer_is_not_taken_for_cold():
+    bench = Bench().reach('charge')
+    old = bench.now
+    tampered(bench, supply=lambda said: replace(
+        said, temperature=Measurement(40.0, 'supply', old)))
+    bench.run(2.5)
+    assert not bench.codes
+    bench.run(3.0)
+    assert severity(bench, Code.TEMPERATURE, 'module sensors') is Severity.ERROR
+    assert bench.de_energised
+
+
+def test_a_supply_that_never_tells_a_temperature_charges():
+    bench = Bench()
+    tampered(bench, supply=lambda said: replace(said, temperature=None))
+    bench.reach('charge')
+    assert bench.plant.current == pytest.approx(100.0, abs=2.0)
+    assert not bench.codes
+
+
+@pytest.mark.parametrize(('device', 'expected'), [
+    ('meter', Severity.ERROR), ('isolation', Severity.ERROR), ('thermometer', Severity.ERROR),
+    ('supply', Severity.EMERGENCY), ('voltmeter', Severity.EMERGENCY)])
+def test_a_device_that_only_watches_ends_the_charge_in_order(device, expected):
+    bench = Bench().reach('charge')
+    inputs = bench.power_inputs
+    bench.power_inputs = lambda: replace(inputs(), problems={device: 'line lost'})
+    bench.run(2.0)
+    assert severity(bench, Code.DRIVER, device) is expected
+    assert bench.de_energised
+    assert bench.safety.contactors.cycles_under_load == (expected is Severity.EMERGENCY)
+
+
+@pytest.mark.parametrize(('supply', 'connector', 'verdict'), [
+    (0.0, 0.0, CableCheck.VALID), (70.0, 0.0, CableCheck.FAILED), (20.0, 65.0, CableCheck.FAILED),
+    (0.0, -65.0, CableCheck.FAILED), (0.0, None, CableCheck.FAILED)])
+def test_the_cable_check_waits_until_supply_and_connector_are_discharged(
+        supply, connector, verdict):
+    run = CableCheckRun(400.0, CheckSettings(25.0, 10.0, 1, 2.5), lambda _: IsolationState.VALID,
+                        0.0)
+    run.phase = Phase.DISCHARGE
+    nothing = IsolationReading(None, None, SelfTest.PASSED, '')
+    for second in range(12):
+        run.step(CheckView(True, supply, connector, 0.0, nothing), float(second))
+    assert run.verdict is verdict
+
+
+def test_a_connector_of_the_wrong_polarity_is_an_over_voltage():
+    bench = Bench()
+    bench.plug_in()
+    bench.plant.vehicle_closed, bench.plant.battery = True, -1200.0
+    bench.run(2 * BEAT)
+    assert Code.OVER_VOLTAGE in bench.codes
