@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from types import SimpleNamespace
 
 import can
 import pytest
@@ -9,7 +10,9 @@ from can_modules import LoadedCabinet, emulated
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccs2_power.can import bus as can_bus
 from ccs2_power.can import discover
+from ccs2_power.can.bus import CanBus
 from ccs2_power.can.frame import Frame
 from ccs2_power.can.group import ModuleGroup
 from ccs2_power.can.protocol import Quantity, Wish
@@ -31,7 +34,15 @@ SAID = [
       Quantity.MAXIMUM_CURRENT: 100.0, Quantity.MAXIMUM_POWER: 10e3}, None),
     ('infy_beg', 0x02A3F002, '1001000000061A80', 2, {Quantity.VOLTAGE: 400.0}, None),
     ('infy_beg', 0x02A3F002, '10020000FFFFD8F0', 2, {Quantity.CURRENT: -10.0}, None),
+    ('infy_beg', 0x02A3F002, '11300000000F4240', 2, {Quantity.MAXIMUM_VOLTAGE: 1000.0}, None),
+    ('maxwell', 0x02204123, '1102000000061A80', 1, {Quantity.SET_VOLTAGE: 400.0}, None),
+    ('maxwell', 0x02204123, '1103000000002710', 1, {Quantity.SET_CURRENT: 10.0}, None),
     ('winline', 0x06078018, '41F0000143C80000', 3, {Quantity.VOLTAGE: 400.0}, None),
+    ('winline', 0x06078018, '41F0002143C80000', 3, {Quantity.SET_VOLTAGE: 400.0}, None),
+    ('winline', 0x06078018, '42F0001B00002800', 3, {Quantity.SET_CURRENT: 10.0}, None),
+    ('winline', 0x06078018, '41F0001242480000', 3, {Quantity.MAXIMUM_CURRENT: 50.0}, None),
+    ('dpm1000', 0x06078019, '43F0002143C80000', 3, {Quantity.SET_VOLTAGE: 400.0}, None),
+    ('dpm1000', 0x06078019, '43F000223F000000', 3, {Quantity.SET_CURRENT: 50.0}, None),
     ('winline', 0x06078018, '42F0004000400000', 3, {}, False),
     ('dpm1000', 0x06078019, '41F0000743C80000', 3, {Quantity.CURRENT: 400.0}, None),
     ('huawei', 0x0681407C, '0191000000650FA0', 1,
@@ -119,7 +130,7 @@ def test_the_controller_s_own_frames_are_not_a_module_s(name):
     protocol = PROTOCOLS[name]
     address = protocol.addresses[1]
     frames = protocol.commands(address, Wish(True, 400.0, 10.0)) + [
-        protocol.read(address, register) for register in protocol.queries]
+        protocol.read(address, register) for register in (*protocol.queries, *protocol.rarely)]
     assert [protocol.decode(frame) for frame in frames] == [None] * len(frames)
 
 
@@ -230,6 +241,136 @@ def test_a_foreign_sender_under_a_module_s_address_is_an_emergency(count):
     assert alarm.severity is Severity.EMERGENCY
 
 
+def test_a_foreign_voltage_under_a_module_s_address_is_no_voltage_of_the_group():
+    """400 V from a rogue while the module really reads 12 V."""
+    rogue = Frame(0x02204000, bytes.fromhex('1300000000061A80'))
+    wire = Wire('maxwell', 1)
+    wire.modules[0].address, wire.cabinet.modules = 1, {1: wire.modules[0]}
+    wire.group = ModuleGroup(PROTOCOLS['maxwell'], [1])
+    for _ in range(8):
+        wire.run(cycles=1)
+        wire.group.hear(rogue, wire.now)
+        wire.group.hear(Frame(0x02204123, bytes.fromhex('1300000000002EE0')), wire.now + 0.01)
+    reading = wire.group.reading()
+    assert reading.voltage.value == 12.0
+    assert [(alarm.severity, alarm.text) for alarm in reading.alarms] == [
+        (Severity.EMERGENCY, 'contradicts itself: a foreign sender')]
+
+
+INTRUDER = (Severity.EMERGENCY, 'bus', 'another controller commands the modules')
+
+
+def alarms(reading):
+    return [(alarm.severity, alarm.source, alarm.text) for alarm in reading.alarms]
+
+
+def test_a_foreign_command_of_200_a_to_all_modules_is_an_emergency():
+    """500 V and 200 A for everybody, in the frame that another controller uses."""
+    wire = Wire('maxwell')
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    wire.group.hear(Frame(0x02200000, bytes.fromhex('1B0007D013881388')), wire.now)
+    assert alarms(wire.group.reading()) == [INTRUDER]
+    assert alarms(wire.run(SupplyCommand(True, 400.0, 60.0), cycles=9)) == [INTRUDER]
+    assert alarms(wire.run(SupplyCommand(True, 400.0, 60.0), cycles=3)) == []
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+@pytest.mark.parametrize('on', [True, False])
+def test_each_frame_of_another_controller_to_a_module_of_ours_is_seen(name, on):
+    protocol = PROTOCOLS[name]
+    ours, theirs = protocol.addresses[1], protocol.addresses[5]
+    for frame in protocol.commands(ours, Wish(on, 400.0, 10.0)):
+        group = ModuleGroup(protocol, [ours])
+        group.hear(frame, 1.0)
+        assert alarms(group.reading()) == [INTRUDER]
+    group = ModuleGroup(protocol, [ours])
+    for frame in protocol.commands(theirs, Wish(on, 400.0, 10.0)) + [
+            protocol.read(ours, register) for register in protocol.queries]:
+        group.hear(frame, 1.0)  # another connector on the same bus, and somebody who only looks
+    assert alarms(group.reading()) == []
+
+
+@pytest.mark.parametrize(('name', 'identifier', 'data'), [
+    ('infy', 0x029C3FF0, '0007A12000030D40'), ('infy', 0x02DC01F0, '0007A12000030D40'),
+    ('infy_beg', 0x02A43FF0, '1001000000061A80'), ('winline', 0x0607FF80, '0300002143C80000'),
+    ('dpm1000', 0x0607FF81, '0000002143C80000'), ('huawei', 0x068080FC, '0132000000000000')])
+def test_a_command_to_all_modules_or_a_group_is_seen(name, identifier, data):
+    group = ModuleGroup(PROTOCOLS[name], [7])
+    group.hear(Frame(identifier, bytes.fromhex(data)), 1.0)
+    assert alarms(group.reading()) == [INTRUDER]
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_answers_of_modules_are_no_commands(name):
+    wire = Wire(name)
+    for command in (SupplyCommand(True, 400.0, 60.0), SUPPLY_OFF):
+        assert alarms(wire.run(command, cycles=20)) == []
+
+
+# Read-back
+
+
+@pytest.mark.parametrize(('name', 'told'), [
+    ('maxwell', True), ('winline', True), ('dpm1000', True), ('infy', False),
+    ('infy_beg', False), ('huawei', False)])
+def test_set_points_are_read_back_where_the_modules_tell_them(name, told):
+    wire = Wire(name)
+    assert wire.run().set_voltage is None
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0))
+    if not told:
+        assert (reading.set_voltage, reading.set_current) == (None, None)
+        return
+    assert reading.set_voltage.value == pytest.approx(400.0)
+    assert reading.set_current.value == pytest.approx(60.0, abs=0.01)
+    assert reading.set_voltage.stamp == pytest.approx(wire.now)
+    wire.modules[1].faults.silent = True
+    assert wire.run(SupplyCommand(True, 400.0, 60.0)).set_voltage.stamp < wire.now
+
+
+def test_a_module_that_has_taken_another_set_point_tells_it():
+    wire = Wire('maxwell')
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    wire.group.hear(Frame(0x02204123 & ~(0x7F << 14) | wire.modules[0].address << 14,
+                          bytes.fromhex('110200000007A120')), wire.now)
+    assert wire.group.reading().set_voltage.value == 500.0
+
+
+def test_an_answer_that_never_was_the_set_point_is_no_read_back():
+    """The meaning of the answers is known from public drivers only."""
+    group = ModuleGroup(PROTOCOLS['maxwell'], [1])
+    group.command(SupplyCommand(True, 400.0, 60.0), 1.0)
+    group.tell(1.0)
+    group.hear(Frame(0x02204123, bytes.fromhex('1102000000000001')), 1.0)
+    assert group.reading().set_voltage is None
+
+
+# Lost frames
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_off_is_repeated_until_it_has_arrived(name):
+    wire = Wire(name)
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    for module in wire.modules:
+        module.faults.deaf = True
+    reading = wire.run(SUPPLY_OFF, cycles=5)
+    assert all(module.on for module in wire.modules)
+    assert reading.current.value == pytest.approx(60.0)  # and nobody believes that it is off
+    for module in wire.modules:
+        module.faults.deaf = False
+    assert wire.run(SUPPLY_OFF, cycles=2).current.value == 0.0
+    assert not any(module.on for module in wire.modules)
+
+
+def test_what_is_read_rarely_is_read_within_a_second():
+    wire = Wire('infy_beg', count=5)
+    asked = [frame for _ in range(9) for frame in wire.group.cycle(wire.now)]
+    for address in wire.group.modules:
+        for register in (0x1106, 0x1130, 0x1131, 0x1132):
+            assert PROTOCOLS['infy_beg'].read(address, register) in asked
+    assert len(wire.group.cycle(wire.now)) <= wire.group.frames_in_cycle / 2
+
+
 def test_module_alarms_name_the_module():
     wire = Wire('winline')
     wire.modules[1].faults.alarm = True
@@ -244,6 +385,75 @@ def test_module_lists_that_make_no_sense(addresses):
 
 
 # The driver on a real python-can bus.
+
+
+class FullBus:
+    """A CAN interface whose queue holds some frames, and is emptied by hand."""
+
+    def __init__(self, room):
+        self.room, self.queue = room, []
+
+    def send(self, message, timeout=None):
+        if len(self.queue) >= self.room:
+            raise can.CanOperationError('Failed to transmit: No buffer space available', 105)
+        self.queue.append(message.arbitration_id)
+
+    def shutdown(self):
+        self.room = 0
+
+
+async def on_full_bus(monkeypatch, room):
+    full = FullBus(room)
+    monkeypatch.setattr(can, 'Bus', lambda **_: full)
+    monkeypatch.setattr(can, 'Notifier', lambda *_, **__: SimpleNamespace(stop=lambda timeout: 0))
+    bus = CanBus('socketcan', 'can0', 125_000, print)
+    bus.open()
+    return full, bus
+
+
+async def test_a_full_queue_is_waited_for(monkeypatch):
+    full, bus = await on_full_bus(monkeypatch, 10)
+    bus.send([Frame(number, bytes(8)) for number in range(25)])
+    assert full.queue == list(range(10))
+    full.room = 20
+    await until(lambda: full.queue == list(range(20)))
+    # The next cycle: what is still waiting is outdated.
+    bus.send_instead([Frame(number, bytes(8)) for number in range(100, 103)])
+    full.room = 30
+    await asyncio.wait_for(bus.drained(2.0), 3.0)
+    assert full.queue == [*range(20), 100, 101, 102]
+    assert bus.problem == ''
+    bus.close()
+
+
+async def test_a_bus_that_takes_nothing_any_longer_has_a_problem(monkeypatch):
+    monkeypatch.setattr(can_bus, 'STUCK_TIME', 0.05)
+    full, bus = await on_full_bus(monkeypatch, 1)
+    bus.send([Frame(number, bytes(8)) for number in range(3)])
+    assert bus.problem == ''
+    await until(lambda: 'No buffer space' in bus.problem)
+    bus.open()
+    full.room = 9
+    bus.send([Frame(7, bytes(8))])
+    assert full.queue == [0, 7]
+    bus.close()
+
+
+async def test_another_controller_on_the_bus_is_an_alarm():
+    channel = f'test_power_can_intruder_{os.getpid()}'
+    async with emulated('maxwell', 'virtual', channel):
+        driver = CanSupply()
+        await driver.open({'protocol': 'maxwell', 'interface': 'virtual', 'channel': channel,
+                           'modules': '1,2', 'cycle': '0.02'})
+        try:
+            await until(lambda: driver.read().voltage is not None)
+            assert alarms(driver.read()) == []
+            with can.Bus(interface='virtual', channel=channel) as intruder:
+                intruder.send(can.Message(arbitration_id=0x02200000, is_extended_id=True,
+                                          data=bytes.fromhex('1B0007D013881388')))
+            await until(lambda: alarms(driver.read()) == [INTRUDER])
+        finally:
+            await driver.close()
 
 
 async def until(condition, seconds=5.0):
@@ -292,10 +502,14 @@ async def test_driver(name, interface, channel):
 @pytest.mark.parametrize(('options', 'text'), [
     ({}, "option 'protocol' is missing"),
     ({'protocol': 'infy', 'modules': '1'}, "option 'channel' is missing"),
-    ({'protocol': 'x', 'modules': '1', 'channel': 'c'}, "protocol 'x' is none of"),
-    ({'protocol': 'infy', 'modules': '1,', 'channel': 'c'}, 'modules, cycle or bit_rate'),
+    ({'protocol': 'x', 'modules': '1', 'channel': 'c'}, "'protocol' is 'x', none of"),
+    ({'protocol': 'infy', 'modules': '1,', 'channel': 'c'}, "option 'modules'"),
     ({'protocol': 'infy', 'modules': '99', 'channel': 'c'}, 'module address 99 is not within'),
-    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'cycle': '9'}, 'cycle 9.0 s'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'cycle': '9'}, "option 'cycle' is 9"),
+    ({'protocol': 'dpm1000', 'modules': '1,2,3,4,5,6', 'channel': 'c', 'cycle': '0.1'},
+     "'cycle' is 0.1, not within 0.13"),
+    ({'protocol': 'infy', 'modules': ','.join(map(str, range(40))), 'channel': 'c'},
+     'put them on more than one bus'),
     ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'colour': 'red'},
      "unknown option 'colour'"),
     ({'protocol': 'infy', 'modules': '1', 'channel': 'no_can_here'}, 'CAN socketcan no_can_here'),

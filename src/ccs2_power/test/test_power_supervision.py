@@ -9,6 +9,7 @@ from ccs2_power.cable_check import CableCheck, CableCheckRun, CheckSettings, Che
 from ccs2_power.command import Mode, Shutdown
 from ccs2_power.faults import Code, FaultBook, Severity
 from ccs2_power.hal import (
+    Alarm,
     IsolationReading,
     Measurement,
     MeterReading,
@@ -145,6 +146,41 @@ def test_a_meter_that_was_read_before_the_limit_fell_is_no_second_opinion():
     bench.send(target_current=0.0, maximum_current=0.0)
     bench.run(4.0)
     assert Code.OVER_CURRENT not in bench.codes
+
+
+# What the modules read back
+
+
+@pytest.mark.parametrize('wrong', [
+    {'set_voltage': 500.0}, {'set_voltage': 300.0}, {'set_current': 200.0}, {'set_current': 20.0}])
+def test_a_set_point_that_is_read_back_differently_opens_the_contactors(wrong):
+    bench = Bench().reach('charge')
+    told = bench.plant.supply
+
+    def read_back(**changes):
+        values = {'set_voltage': told.voltage, 'set_current': told.current} | changes
+        return lambda said: replace(said, **{
+            name: Measurement(value, 'supply', bench.now) for name, value in values.items()})
+
+    bench.run(1.0)
+    right = bench.power_inputs
+    tampered(bench, supply=read_back())
+    bench.run(2.0)
+    assert not bench.codes
+    bench.power_inputs = right
+    tampered(bench, supply=read_back(**wrong))
+    assert bench.run(0.3, lambda: bench.de_energised)
+    assert Code.SUPPLY_DISOBEYS in bench.codes
+
+
+def test_another_controller_on_the_bus_opens_the_contactors():
+    bench = Bench().reach('charge')
+    bench.plant.alarms = (Alarm(Severity.EMERGENCY, 'bus', 'another controller commands'),)
+    bench.run(0.1)
+    assert bench.de_energised
+    bench.plant.alarms = ()
+    bench.run(3.0)
+    assert bench.de_energised  # held until the vehicle has gone
 
 
 # Values that do not move

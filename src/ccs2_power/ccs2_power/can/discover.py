@@ -37,7 +37,7 @@ async def discover(
     bus.open()
     try:
         for address in protocol.addresses:
-            for register in protocol.queries:
+            for register in (*protocol.queries, *protocol.rarely):
                 bus.send([protocol.read(address, register)])
                 await asyncio.sleep(PACE)
         await asyncio.sleep(PATIENCE)

@@ -2,7 +2,8 @@
 
 Only modules of the configured list count. A foreign sender under their addresses shows as modules
 that contradict themselves or each other; if it manages not to, `power` still compares the group
-with the isolation monitor, the meter and the voltage at the connector.
+with the isolation monitor, the meter and the voltage at the connector. A foreign controller shows
+by its commands, which this end of the bus has not sent.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from ccs2_power.can.frame import Frame
 from ccs2_power.can.protocol import ModuleProtocol, Quantity, Wish
@@ -31,6 +33,12 @@ DISAGREEMENT, DISAGREEMENT_TIME = 30.0, 0.5
 CONTRADICTIONS, CONTRADICTION_TIME = 3, 1.0
 #: A module that has not been heard for this long has a problem, in s.
 SILENCE = 0.5
+#: Another controller on the bus counts for so long after its last command, in s.
+INTRUSION_TIME = 1.0
+#: What is read rarely is read in so many cycles.
+RARE_CYCLES = 8
+#: A module answers a set-point with what it has taken if it differs by no more, in V.
+ECHO = 0.5
 
 
 @dataclass(slots=True)
@@ -47,6 +55,8 @@ class Module:
     """The newest jump of its voltage, in V."""
     contradictions: deque[float] = field(default_factory=deque)
     """When its voltage has jumped back."""
+    echoes: bool = False
+    """It has once answered with the set-point that it was told: its answers are a read-back."""
 
 
 class ModuleGroup:
@@ -70,6 +80,22 @@ class ModuleGroup:
         self._commanded: float | None = None
         self._disagreeing = Persistence()
         self._disagree = False
+        self._told_voltage = 0.0
+        self._intrusion: float | None = None
+        self._rare = deque((address, register) for register in protocol.rarely
+                           for address in addresses)
+
+    @property
+    def frames_in_cycle(self) -> int:
+        """How many frames are on the bus in one cycle, with an answer to each."""
+        wish = Wish(False, 0.0, 0.0)
+        often = sum(len(self.protocol.commands(address, wish)) + len(self.protocol.queries)
+                    for address in self.modules)
+        return 2 * (often + self._rare_in_cycle)
+
+    @property
+    def _rare_in_cycle(self) -> int:
+        return -(-len(self._rare) // RARE_CYCLES)
 
     # What the modules are told.
 
@@ -84,10 +110,15 @@ class ModuleGroup:
 
         A command that was not renewed for :data:`COMMAND_TIMEOUT` becomes off.
         """
+        if self._intrusion is not None and now - self._intrusion > INTRUSION_TIME:
+            self._intrusion = None
         frames = self.tell(now)
         for address in self.modules:
             frames += [self.protocol.read(address, register)
                        for register in self.protocol.queries]
+        count = self._rare_in_cycle
+        frames += [self.protocol.read(*rare) for rare in islice(self._rare, count)]
+        self._rare.rotate(-count)
         return frames
 
     def tell(self, now: float) -> list[Frame]:
@@ -95,6 +126,7 @@ class ModuleGroup:
         fresh = self._commanded is not None and is_fresh(self._commanded, now, COMMAND_TIMEOUT)
         command = self._command if fresh else SUPPLY_OFF
         count = len(self.modules)
+        self._told_voltage = command.voltage
         wish = Wish(command.on, command.voltage, command.current / count, count)
         return [frame for address in self.modules
                 for frame in self.protocol.commands(address, wish)]
@@ -103,6 +135,10 @@ class ModuleGroup:
 
     def hear(self, frame: Frame, now: float) -> None:
         """Take a frame from the bus."""
+        controlled = self.protocol.controls(frame)
+        if controlled is not None and (
+                controlled in self.modules or controlled not in self.protocol.addresses):
+            self._intrusion = now
         told = self.protocol.decode(frame)
         if told is None or told.address not in self.modules:
             self.foreign += 1
@@ -111,6 +147,8 @@ class ModuleGroup:
         module.heard = now
         if Quantity.VOLTAGE in told.values:
             self._note_jump(module, told.values[Quantity.VOLTAGE], now)
+        set_voltage = told.values.get(Quantity.SET_VOLTAGE, 0.0)
+        module.echoes |= set_voltage > 0.0 and abs(set_voltage - self._told_voltage) <= ECHO
         for quantity, value in told.values.items():
             module.values[quantity] = Measurement(value, f'supply {module.name}', now)
         if told.on is not None:
@@ -152,6 +190,10 @@ class ModuleGroup:
         Each is as old as the oldest module's, and None until all modules have said it.
         """
         alarms = [alarm for module in self.modules.values() for alarm in module.alarms]
+        if self._intrusion is not None:
+            alarms.append(Alarm(
+                Severity.EMERGENCY, 'bus', 'another controller commands the modules'))
+        echoes = all(module.echoes for module in self.modules.values())
         if self._disagree:
             alarms.append(Alarm(
                 Severity.EMERGENCY, 'modules', f'measure voltages more than {DISAGREEMENT:.0f} V '
@@ -167,7 +209,10 @@ class ModuleGroup:
             on=None if not known or len(known) < len(on) else Measurement(
                 any(measurement.value for measurement in known), 'supply',
                 min(measurement.stamp for measurement in known)),
-            limits=self._limits(), temperature=self._combined(Quantity.TEMPERATURE, max),
+            limits=self._limits(),
+            set_voltage=self._combined(Quantity.SET_VOLTAGE, max) if echoes else None,
+            set_current=self._combined(Quantity.SET_CURRENT, sum) if echoes else None,
+            temperature=self._combined(Quantity.TEMPERATURE, max),
             alarms=tuple(alarms))
 
     def _combined(

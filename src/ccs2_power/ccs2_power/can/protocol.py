@@ -27,6 +27,8 @@ class Quantity(Enum):
     MINIMUM_VOLTAGE = auto()
     MAXIMUM_CURRENT = auto()
     MAXIMUM_POWER = auto()
+    SET_VOLTAGE = auto()
+    SET_CURRENT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,12 @@ class ModuleProtocol:
     """Build the frame that writes a register of module `address`."""
     parse: Callable[[Frame], Reply | None]
     """Recognise a module's frame; None for anything else."""
+    parse_write: Callable[[Frame], int | None]
+    """Recognise what a controller, whichever, writes; return the address that it is for."""
     queries: tuple[int, ...]
     """The registers to be read in every cycle."""
+    rarely: tuple[int, ...]
+    """The registers to be read about once a second."""
     fields: Mapping[int, tuple[Field, ...]]
     """The numbers in the registers that tell any."""
     status: Mapping[int, StatusWord]
@@ -138,7 +144,7 @@ class ModuleProtocol:
 
     def decode(self, frame: Frame) -> Told | None:
         """Return what a frame says; None if it is of nobody's or says nothing that is known."""
-        if not frame.extended or len(frame.data) != 8 or not 0 <= frame.identifier < 1 << 29:
+        if not _may_be_one(frame):
             return None
         reply = self.parse(frame)
         if reply is None or reply.address not in self.addresses:
@@ -159,6 +165,18 @@ class ModuleProtocol:
         if not values and word is None:
             return None
         return Told(reply.address, values, on, alarms)
+
+
+    def controls(self, frame: Frame) -> int | None:
+        """Return the address that a controller's frame commands; None for any other frame.
+
+        An address that no module has means all of them, or a group of them.
+        """
+        return self.parse_write(frame) if _may_be_one(frame) else None
+
+
+def _may_be_one(frame: Frame) -> bool:
+    return frame.extended and len(frame.data) == 8 and 0 <= frame.identifier < 1 << 29
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ _WARNING, _ERROR, _EMERGENCY = Severity.WARNING, Severity.ERROR, Severity.EMERGE
 
 _MAXWELL = Identifier({'protocol': (25, 4), 'monitor': (21, 4), 'module': (14, 7)})
 _MAXWELL_GROUP = 1
-_MAXWELL_SET, _MAXWELL_READ, _MAXWELL_READ_RESPONSE = 0x0, 0x2, 0x3
+_MAXWELL_SET, _MAXWELL_SET_RESPONSE, _MAXWELL_READ, _MAXWELL_READ_RESPONSE = 0x0, 0x1, 0x2, 0x3
+#: All set-points in one frame, sent to all modules: other controllers use it.
+_MAXWELL_SET_ALL = 0xB
 
 
 def _maxwell(address: int, kind: int, register: int, payload: bytes) -> Frame:
@@ -45,9 +47,16 @@ def _maxwell(address: int, kind: int, register: int, payload: bytes) -> Frame:
 
 def _maxwell_parse(frame: Frame) -> Reply | None:
     parts = _MAXWELL.unpack(frame.identifier)
-    if parts['protocol'] != 1 or frame.data[0] & 0x0F != _MAXWELL_READ_RESPONSE:
+    if parts['protocol'] != 1 or frame.data[0] & 0x0F not in (
+            _MAXWELL_READ_RESPONSE, _MAXWELL_SET_RESPONSE):
         return None
     return Reply(parts['module'], frame.data[1])
+
+
+def _maxwell_parse_write(frame: Frame) -> int | None:
+    parts = _MAXWELL.unpack(frame.identifier)
+    writes = frame.data[0] & 0x0F in (_MAXWELL_SET, _MAXWELL_SET_ALL)
+    return parts['module'] if writes and parts['protocol'] == 1 else None
 
 
 def _maxwell_set_points(wish: Wish) -> Iterable[Write]:
@@ -62,9 +71,11 @@ MAXWELL = ModuleProtocol(
     read=lambda address, register: _maxwell(address, _MAXWELL_READ, register, bytes(4)),
     write=lambda address, write: _maxwell(
         address, _MAXWELL_SET, write.register, write.payload),
-    parse=_maxwell_parse, queries=(0x00, 0x01, 30),
+    parse=_maxwell_parse, parse_write=_maxwell_parse_write, queries=(0x00, 0x01), rarely=(30,),
     fields={0x00: (Field(Quantity.VOLTAGE, '>I', 4, 1e-3),),
             0x01: (Field(Quantity.CURRENT, '>I', 4, 1e-3),),
+            0x02: (Field(Quantity.SET_VOLTAGE, '>I', 4, 1e-3),),
+            0x03: (Field(Quantity.SET_CURRENT, '>I', 4, 1e-3),),
             30: (Field(Quantity.TEMPERATURE, '>i', 4, 1e-3),)},
     status={}, set_points=_maxwell_set_points,
     switch=lambda on: Write(0x04, unsigned(0 if on else 1)))
@@ -74,7 +85,9 @@ MAXWELL = ModuleProtocol(
 
 _INFY = Identifier({'error': (26, 3), 'device': (22, 4), 'command': (16, 6),
                     'destination': (8, 8), 'source': (0, 8)})
-_INFY_SINGLE = 0x0A
+_INFY_SINGLE, _INFY_GROUP = 0x0A, 0x0B
+_INFY_ALL = 0x3F
+_INFY_WRITES = (0x1A, 0x1C)
 _INFY_STATUS = StatusWord(off_bit=8, bits=(
     StatusBit(0, _EMERGENCY, 'output short circuit'),
     StatusBit(4, _WARNING, 'sleeps'),
@@ -106,6 +119,15 @@ def _infy_source(frame: Frame) -> dict[str, int] | None:
     return parts if mine and parts['error'] == 0 else None
 
 
+def _infy_destination(frame: Frame, commands: tuple[int, ...]) -> int | None:
+    """Return the module that a command is for, None if it is not one of `commands`."""
+    parts = _INFY.unpack(frame.identifier)
+    if parts['command'] not in commands or parts['destination'] == CONTROLLER:
+        return None
+    # The number of a group is none of a module: it may be any.
+    return {_INFY_SINGLE: parts['destination'], _INFY_GROUP: _INFY_ALL}.get(parts['device'])
+
+
 def _infy_parse(frame: Frame) -> Reply | None:
     parts = _infy_source(frame)
     return None if parts is None else Reply(parts['source'], parts['command'])
@@ -117,7 +139,8 @@ INFY = ModuleProtocol(
     read=lambda address, register: _infy(address, register, bytes(8)),
     # Voltage and current are one write: its eight octets, or a single one for the switch.
     write=lambda address, write: _infy(address, write.register, write.payload.ljust(8, b'\0')),
-    parse=_infy_parse, queries=(0x03, 0x04, 0x0A),
+    parse=_infy_parse, parse_write=lambda frame: _infy_destination(frame, _INFY_WRITES),
+    queries=(0x03, 0x04), rarely=(0x0A,),
     fields={0x03: (Field(Quantity.VOLTAGE, '>f', 0), Field(Quantity.CURRENT, '>f', 4)),
             0x0A: (Field(Quantity.MAXIMUM_VOLTAGE, '>H', 0),
                    Field(Quantity.MINIMUM_VOLTAGE, '>H', 2),
@@ -150,7 +173,8 @@ INFY_BEG = ModuleProtocol(
     limits=SupplyLimits(150.0, 1000.0, 0.0, 73.0, 22e3, 73.0, 22e3),
     read=lambda address, register: _beg(address, _BEG_READ, Write(register, bytes(4))),
     write=lambda address, write: _beg(address, _BEG_WRITE, write),
-    parse=_beg_parse, queries=(0x1001, 0x1002, 0x1110, 0x1106),
+    parse=_beg_parse, parse_write=lambda frame: _infy_destination(frame, (_BEG_WRITE,)),
+    queries=(0x1001, 0x1002, 0x1110), rarely=(0x1106, 0x1130, 0x1131, 0x1132),
     fields={0x1001: (Field(Quantity.VOLTAGE, '>I', 4, 1e-3),),
             0x1002: (Field(Quantity.CURRENT, '>i', 4, 1e-3),),
             0x1106: (Field(Quantity.TEMPERATURE, '>i', 4, 1e-3),),
@@ -171,10 +195,12 @@ _WINLINE = Identifier({'protocol': (20, 9), 'point_to_point': (19, 1), 'destinat
                        'source': (3, 8), 'group': (0, 3)})
 _WINLINE_PROTOCOL = 0x060
 _WINLINE_GOOD = 0xF0
-_WINLINE_TYPES = (0x41, 0x42)
+_WINLINE_TYPES, _DPM_TYPES = (0x41, 0x42), (0x41, 0x42, 0x43)
+_WINLINE_WRITES, _DPM_WRITES = (0x03,), (0x00, 0x03)
 _WINLINE_FIELDS = {
     0x0001: (Field(Quantity.VOLTAGE, '>f', 4),),
-    0x0004: (Field(Quantity.TEMPERATURE, '>f', 4),)}
+    0x0004: (Field(Quantity.TEMPERATURE, '>f', 4),),
+    0x0021: (Field(Quantity.SET_VOLTAGE, '>f', 4),)}
 
 
 def _winline(address: int, kind: int, group: int, write: Write) -> Frame:
@@ -184,12 +210,19 @@ def _winline(address: int, kind: int, group: int, write: Write) -> Frame:
         bytes([kind, 0]) + write.register.to_bytes(2, 'big') + write.payload)
 
 
-def _winline_parse(frame: Frame) -> Reply | None:
+def _winline_parse(frame: Frame, types: tuple[int, ...]) -> Reply | None:
     parts = _WINLINE.unpack(frame.identifier)
     if (parts['protocol'] != _WINLINE_PROTOCOL or parts['destination'] != CONTROLLER
-            or frame.data[0] not in _WINLINE_TYPES or frame.data[1] != _WINLINE_GOOD):
+            or frame.data[0] not in types or frame.data[1] != _WINLINE_GOOD):
         return None
     return Reply(parts['source'], int.from_bytes(frame.data[2:4], 'big'))
+
+
+def _winline_destination(frame: Frame, writes: tuple[int, ...]) -> int | None:
+    parts = _WINLINE.unpack(frame.identifier)
+    commands_a_module = (parts['protocol'] == _WINLINE_PROTOCOL and frame.data[0] in writes
+                         and parts['destination'] != CONTROLLER)
+    return parts['destination'] if commands_a_module else None
 
 
 WINLINE = ModuleProtocol(
@@ -197,9 +230,11 @@ WINLINE = ModuleProtocol(
     limits=SupplyLimits(50.0, 1000.0, 0.0, 100.0, 30e3),
     read=lambda address, register: _winline(address, 0x10, 0, Write(register, bytes(4))),
     write=lambda address, write: _winline(address, 0x03, 0, write),
-    parse=_winline_parse, queries=(0x0001, 0x0002, 0x0040, 0x0004),
+    parse=lambda frame: _winline_parse(frame, _WINLINE_TYPES),
+    parse_write=lambda frame: _winline_destination(frame, _WINLINE_WRITES),
+    queries=(0x0001, 0x0002, 0x0040), rarely=(0x0004, 0x0012),
     fields=_WINLINE_FIELDS | {0x0002: (Field(Quantity.CURRENT, '>f', 4),),
-                              0x0011: (Field(Quantity.MAXIMUM_POWER, '>f', 4),),
+                              0x001B: (Field(Quantity.SET_CURRENT, '>I', 4, 1 / 1024),),
                               0x0012: (Field(Quantity.MAXIMUM_CURRENT, '>f', 4),)},
     status={0x0040: StatusWord(off_bit=22, bits=(
         StatusBit(0, _ERROR, 'fault'),
@@ -234,8 +269,11 @@ DPM1000 = ModuleProtocol(
     read=lambda address, register: _winline(address, 0x01, _DPM_GROUP,
                                             Write(register, bytes(4))),
     write=lambda address, write: _winline(address, 0x03, _DPM_GROUP, write),
-    parse=_winline_parse, queries=(0x0001, 0x0007, 0x0040, 0x0004),
-    fields=_WINLINE_FIELDS | {0x0007: (Field(Quantity.CURRENT, '>f', 4),)},
+    parse=lambda frame: _winline_parse(frame, _DPM_TYPES),
+    parse_write=lambda frame: _winline_destination(frame, _DPM_WRITES),
+    queries=(0x0001, 0x0007, 0x0040), rarely=(0x0004,),
+    fields=_WINLINE_FIELDS | {0x0007: (Field(Quantity.CURRENT, '>f', 4),),
+                              0x0022: (Field(Quantity.SET_CURRENT, '>f', 4, 100.0),)},
     status={0x0040: StatusWord(off_bit=22, bits=(
         StatusBit(2, _ERROR, 'fuse blown'),
         StatusBit(3, _ERROR, 'internal communication'),
@@ -302,6 +340,12 @@ def _huawei_parse(frame: Frame) -> Reply | None:
     return Reply(parts['module'], int.from_bytes(frame.data[:2], 'big') & 0x0FFF)
 
 
+def _huawei_parse_write(frame: Frame) -> int | None:
+    parts = _HUAWEI.unpack(frame.identifier)
+    writes = parts['message'] in (_HUAWEI_CONTROL, _HUAWEI_CONFIGURE) and parts['controller']
+    return parts['module'] if writes and parts['protocol'] == _HUAWEI_PROTOCOL else None
+
+
 def _huawei_set_points(wish: Wish) -> Iterable[Write]:
     if not wish.on:
         # Series or parallel by the voltage at the terminals; may be changed only while off.
@@ -317,7 +361,8 @@ HUAWEI = ModuleProtocol(
     limits=SupplyLimits(150.0, 1000.0, 0.0, 133.0, 40e3),
     read=lambda address, bit: _huawei(
         address, _HUAWEI_REAL_TIME, Write(0x000, unsigned(1 << bit), _HUAWEI_SELECT)),
-    write=_huawei_write, parse=_huawei_parse, queries=(22,),
+    write=_huawei_write, parse=_huawei_parse, parse_write=_huawei_parse_write,
+    queries=(22,), rarely=(),
     fields={0x191: (Field(Quantity.VOLTAGE, '>H', 6, 0.1), Field(Quantity.CURRENT, '>H', 4, 0.1))},
     status={}, set_points=_huawei_set_points,
     switch=lambda on: Write(0x132, bytes(4), 0 if on else 1))

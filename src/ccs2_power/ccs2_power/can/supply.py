@@ -10,11 +10,20 @@ from ccs2_power.can.bus import CanBus
 from ccs2_power.can.group import ModuleGroup
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.hal import SUPPLY_OFF, DriverError, SupplyCommand, SupplyReading
+from ccs2_power.options import Options
 
 #: A lost bus is opened again after this time, in s.
 RETRY = 1.0
 #: Off is told so often before the bus is given back.
 OFF_REPEATS = 3
+#: Longest time in s for the bus to take one of them.
+DRAIN_TIME = 0.3
+#: Times in s between two cycles: the usual one, the shortest and the longest.
+CYCLE, SHORTEST_CYCLE, LONGEST_CYCLE = 0.1, 0.02, 0.2
+#: Bits of a frame with a 29-bit identifier and eight octets, stuffed; a bus may be that full.
+FRAME_BITS, FULLEST = 140, 0.8
+#: Interfaces without a bit rate.
+WITHOUT_BITS = ('virtual', 'udp_multicast', 'udp_loopback')
 OPTIONS = ('protocol', 'interface', 'channel', 'modules', 'bit_rate', 'cycle')
 
 
@@ -24,14 +33,14 @@ class CanSupply:
     Options: ``protocol`` (one of :data:`ccs2_power.can.protocols.PROTOCOLS`), ``modules``
     (addresses, separated by commas), ``interface`` (python-can's name: ``socketcan``,
     ``udp_multicast``, ``virtual``), ``channel``, ``bit_rate`` (bit/s; socketcan takes the one that
-    the interface was set up with), ``cycle`` (s, 0.1).
+    the interface was set up with), ``cycle`` (s, 0.1 or as long as the frames of all modules take).
     """
 
     def __init__(self) -> None:
         self._group: ModuleGroup | None = None
         self._bus: CanBus | None = None
         self._task: asyncio.Task[None] | None = None
-        self._cycle = 0.1
+        self._cycle = CYCLE
 
     @property
     def problem(self) -> str:
@@ -43,26 +52,25 @@ class CanSupply:
 
     async def open(self, parameters: Mapping[str, str]) -> None:
         """Open the bus and begin to tell the modules to be off."""
-        for name in parameters:
-            if name not in OPTIONS:
-                raise DriverError(f'unknown option {name!r}; there are {", ".join(OPTIONS)}')
-        for name in ('protocol', 'modules', 'channel'):
-            if name not in parameters:
-                raise DriverError(f'option {name!r} is missing')
-        if parameters['protocol'] not in PROTOCOLS:
-            raise DriverError(f'protocol {parameters["protocol"]!r} is none of {list(PROTOCOLS)}')
-        protocol = PROTOCOLS[parameters['protocol']]
+        options = Options(parameters, OPTIONS)
+        protocol = PROTOCOLS[options.choice('protocol', tuple(PROTOCOLS))]
         try:
-            addresses = [int(part, 0) for part in parameters['modules'].split(',')]
-            self._cycle = float(parameters.get('cycle', '0.1'))
-            bit_rate = int(parameters.get('bit_rate', str(protocol.bit_rate)))
+            addresses = [int(part, 0) for part in options.text('modules').split(',')]
             group = ModuleGroup(protocol, addresses)
         except ValueError as error:
-            raise DriverError(f'modules, cycle or bit_rate: {error}') from None
-        if not 0.02 <= self._cycle <= 0.25:
-            raise DriverError(f'cycle {self._cycle} s is not within 0.02 to 0.25 s')
+            raise DriverError(f"option 'modules': {error}") from None
+        interface, channel = options.text('interface', 'socketcan'), options.text('channel')
+        bit_rate = options.integer('bit_rate', 10_000, 1_000_000, protocol.bit_rate)
+        needed = 0.0 if interface in WITHOUT_BITS else (
+            group.frames_in_cycle * FRAME_BITS / bit_rate / FULLEST)
+        if needed > LONGEST_CYCLE:
+            raise DriverError(f'{len(addresses)} modules need {needed:.2f} s in each cycle at '
+                              f'{bit_rate} bit/s, {LONGEST_CYCLE} s at most: put them on more than '
+                              'one bus')
+        self._cycle = options.number(
+            'cycle', max(SHORTEST_CYCLE, needed), LONGEST_CYCLE, max(CYCLE, needed))
         loop = asyncio.get_running_loop()
-        bus = CanBus(parameters.get('interface', 'socketcan'), parameters['channel'], bit_rate,
+        bus = CanBus(interface, channel, bit_rate,
                      lambda frame: group.hear(frame, loop.time()))
         bus.open()
         self._group, self._bus = group, bus
@@ -82,7 +90,8 @@ class CanSupply:
         now = asyncio.get_running_loop().time()
         group.command(SUPPLY_OFF, now)
         for _ in range(OFF_REPEATS):
-            bus.send(group.tell(now))
+            bus.send_instead(group.tell(now))
+            await bus.drained(DRAIN_TIME)
             await asyncio.sleep(0.01)
         bus.close()
 
@@ -98,7 +107,7 @@ class CanSupply:
             return
         now = asyncio.get_running_loop().time()
         if self._group.command(command, now):
-            self._bus.send(self._group.tell(now))
+            self._bus.send_instead(self._group.tell(now))
 
     async def _run(self, group: ModuleGroup, bus: CanBus) -> None:
         loop = asyncio.get_running_loop()
@@ -108,5 +117,5 @@ class CanSupply:
                 with contextlib.suppress(DriverError):
                     bus.open()
             else:
-                bus.send(group.cycle(loop.time()))
+                bus.send_instead(group.cycle(loop.time()))
                 await asyncio.sleep(self._cycle)

@@ -169,7 +169,10 @@ _INFY_BEG = Dialect(
     reads={0x1001: lambda module: _milli(module.said.voltage),
            0x1002: lambda module: _milli(module.said.current, signed=True),
            0x1106: lambda module: _milli(module.said.temperature, signed=True),
-           0x1110: _INFY_STATUS},
+           0x1110: _INFY_STATUS,
+           0x1130: lambda module: _milli(module.rating.maximum_voltage),
+           0x1131: lambda module: _milli(module.rating.minimum_voltage),
+           0x1132: lambda module: _milli(module.rating.maximum_current)},
     writes={0x1001: _set_voltage(1000), 0x1002: _set_current(1000), 0x1110: _switch(on=0xA0),
             0x2110: _beg_mode})
 
@@ -177,7 +180,9 @@ _INFY_BEG = Dialect(
 # Winline V1.50 and DPM1000
 
 _WINLINE_WRITE, _WINLINE_STATUS = 0x03, 0x0040
-_WINLINE_REAL, _WINLINE_INTEGER, _WINLINE_GOOD = 0x41, 0x42, 0xF0
+_WINLINE_REAL, _WINLINE_INTEGER, _DPM_SET, _WINLINE_GOOD = 0x41, 0x42, 0x43, 0xF0
+#: Registers that hold a whole number.
+_WINLINE_INTEGERS = (0x001B, 0x0030, _WINLINE_STATUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,8 @@ class _Winline:
 
     read: int
     group: int
+    set_answer: int = 0
+    """Type of the answer to a write; 0: that of the register."""
 
     def parse(self, identifier: int, data: bytes) -> Request | None:
         mine = 0x06080000 | CONTROLLER << 3 | self.group
@@ -195,7 +202,9 @@ class _Winline:
                        data[0] == _WINLINE_WRITE, data[4:])
 
     def reply(self, request: Request, value: bytes) -> tuple[int, bytes]:
-        kind = _WINLINE_INTEGER if request.register == _WINLINE_STATUS else _WINLINE_REAL
+        kind = _WINLINE_INTEGER if request.register in _WINLINE_INTEGERS else _WINLINE_REAL
+        if request.writes and self.set_answer:
+            kind = self.set_answer
         return (0x06080000 | CONTROLLER << 11 | request.address << 3 | self.group,
                 bytes([kind, _WINLINE_GOOD]) + request.register.to_bytes(2, 'big') + value)
 
@@ -211,6 +220,7 @@ def _set_real(name: str, scale: float) -> Writer:
 _WINLINE_READS: Mapping[int, Reader] = {
     0x0001: lambda module: struct.pack('>f', module.said.voltage),
     0x0004: lambda module: struct.pack('>f', module.said.temperature),
+    0x0012: lambda module: struct.pack('>f', module.rating.maximum_current),
     _WINLINE_STATUS: _status(off_bit=22, alarm_bit=27)}
 _WINLINE_ALARM = 'fan fault'
 
@@ -221,7 +231,7 @@ def _winline_current(module: Module) -> bytes:
 
 def _winline(frames: _Winline, current: int, writes: Mapping[int, Writer]) -> Dialect:
     return Dialect(
-        range(0x40), frames.parse, frames.reply, alarm=_WINLINE_ALARM,
+        range(0x40), frames.parse, frames.reply, alarm=_WINLINE_ALARM, acknowledges=True,
         reads={**_WINLINE_READS, current: _winline_current},
         writes={0x0021: _set_real('set_voltage', 1.0), 0x0030: _switch(on=0), **writes})
 
@@ -271,7 +281,7 @@ _HUAWEI = Dialect(
 DIALECTS: Mapping[str, Dialect] = {
     'maxwell': _MAXWELL, 'infy': _INFY, 'infy_beg': _INFY_BEG,
     'winline': _winline(_Winline(read=0x10, group=0), 0x0002, {0x001B: _set_current(1024)}),
-    'dpm1000': _winline(_Winline(read=0x01, group=1), 0x0007, {
+    'dpm1000': _winline(_Winline(read=0x01, group=1, set_answer=_DPM_SET), 0x0007, {
         0x0022: _set_real('set_current', 100.0)}),
     'huawei': _HUAWEI,
 }
