@@ -321,6 +321,9 @@ class SupplyReading:
     temperature: Measurement[float] | None = None
     """degC, hottest module."""
     alarms: tuple[Alarm, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Modules that do not tell what they do, and that the values above are without; a supply that
+    rather stops than goes on without them lets its values grow old instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +332,8 @@ class SupplyCommand:
 
     on: bool
     voltage: float = 0.0
-    """V >= 0."""
+    """V >= 0. While off: the highest that is wanted once it is on, for a supply that has to choose
+    a range before; 0 = not known yet."""
     current: float = 0.0
     """A, positive: limit of the current into the vehicle; negative: out of the vehicle."""
 

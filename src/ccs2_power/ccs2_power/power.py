@@ -44,7 +44,7 @@ from ccs2_power.limits import (
     clamp,
     station_limits,
 )
-from ccs2_power.output_watch import OutputView, OutputWatch
+from ccs2_power.output_watch import METER_NEWEST, OutputView, OutputWatch
 from ccs2_power.settings import PowerSettings
 from ccs2_power.timing import Persistence, fresh, is_fresh
 from ccs2_power.voltage import TOUCH_SAFE, cable_check_voltage
@@ -204,7 +204,17 @@ class PowerController:
         self.state = self._published_state(mode, following)
         self._mode = mode
         self._last_step = now
-        return PowerOutputs(self.supply, self._monitor(mode))
+        supply = self.supply if self.supply.on else replace(
+            SUPPLY_OFF, voltage=self._highest_wanted(command))
+        return PowerOutputs(supply, self._monitor(mode))
+
+    def _highest_wanted(self, command: ChargeCommand | None) -> float:
+        """Return the highest voltage that the vehicle's session will need, 0 if it is unknown."""
+        if command is None or not command.session_id or not command.maximum_voltage:
+            return 0.0
+        rated = self.settings.rated_voltage
+        return max(min(rated, command.maximum_voltage),
+                   cable_check_voltage(command.maximum_voltage, rated))
 
     def _fresh_safety(self, now: float) -> SafetyReport | None:
         report = self._safety
@@ -219,6 +229,10 @@ class PowerController:
         supply = inputs.supply
         self.voltage = fresh(supply.voltage, now, age)
         self.current = fresh(supply.current, now, age)
+        if supply.missing:
+            # What a module does that is not heard, nobody but the meter knows; never 0 A.
+            meter = inputs.meter
+            self.current = None if meter is None else fresh(meter.current, now, METER_NEWEST)
         self.temperature = fresh(supply.temperature, now, THERMOMETER_AGE)
         self.faults.set(
             Code.TEMPERATURE, supply.temperature is not None and self.temperature is None, now,

@@ -17,6 +17,7 @@ from ccs2_power.can.frame import Frame
 from ccs2_power.can.group import ModuleGroup
 from ccs2_power.can.protocol import Quantity, Wish
 from ccs2_power.can.protocols import PROTOCOLS
+from ccs2_power.can.ranges import RangePolicy, RangeSwitch
 from ccs2_power.can.supply import CanSupply
 from ccs2_power.faults import Severity
 from ccs2_power.hal import SUPPLY_OFF, DriverError, SupplyCommand, SupplyDriver
@@ -137,12 +138,13 @@ def test_the_controller_s_own_frames_are_not_a_module_s(name):
 class Wire:
     """A group and emulated modules on a virtual clock."""
 
-    def __init__(self, name, count=2):
+    def __init__(self, name, count=2, lost_after=None, policy=None):
         self.now = 10.0
         first = PROTOCOLS[name].addresses[1]
         self.cabinet = LoadedCabinet(name, range(first, first + count))
         self.modules = self.cabinet.list
-        self.group = ModuleGroup(PROTOCOLS[name], [module.address for module in self.modules])
+        self.group = ModuleGroup(
+            PROTOCOLS[name], [module.address for module in self.modules], lost_after, policy)
 
     def run(self, command=None, cycles=5):
         for _ in range(cycles):
@@ -195,6 +197,52 @@ def test_one_silent_module_makes_the_group_old(name):
     assert reading.voltage.stamp == pytest.approx(last)
     assert reading.current.stamp == pytest.approx(last)
     assert wire.group.silent(wire.now) == [f'module_{wire.modules[1].address}']
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+@pytest.mark.parametrize('gone', [True, False])
+def test_the_others_go_on_without_a_lost_module_where_that_is_wanted(name, gone):
+    wire = Wire(name, count=3, lost_after=0.2)
+    wire.run()
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0))
+    whole = reading.limits.maximum_current
+    assert (reading.missing, reading.alarms) == ((), ())
+    lost = wire.modules[2]
+    if gone:
+        lost.faults.gone = True
+    else:
+        lost.faults.silent = True
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=8)
+    assert reading.missing == (f'module_{lost.address}',)
+    assert [(alarm.severity, alarm.source) for alarm in reading.alarms] == [
+        (Severity.WARNING, f'module_{lost.address}')]
+    assert reading.current.stamp == pytest.approx(wire.now)
+    assert [module.set_current for module in wire.modules[:2]] == pytest.approx([30.0, 30.0])
+    assert not lost.delivers
+    assert reading.limits.maximum_current == pytest.approx(whole * 2 / 3)
+    assert wire.group.silent(wire.now) == []
+    # It comes back under power: it stays off, until the output has been off.
+    lost.faults.gone = lost.faults.silent = False
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=8)
+    assert reading.missing == (f'module_{lost.address}',)
+    assert not lost.on
+    wire.run(SUPPLY_OFF)
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0))
+    assert (reading.missing, reading.limits.maximum_current) == ((), pytest.approx(whole))
+    assert lost.on
+
+
+def test_when_all_modules_are_lost_nothing_is_measured_any_longer():
+    wire = Wire('infy', lost_after=0.2)
+    wire.run()
+    wire.run(SupplyCommand(True, 400.0, 60.0))
+    last = wire.now
+    for module in wire.modules:
+        module.faults.silent = True
+    reading = wire.run(SupplyCommand(True, 400.0, 60.0), cycles=8)
+    assert reading.missing == ()
+    assert reading.current.stamp == pytest.approx(last)
+    assert len(wire.group.silent(wire.now)) == 2
 
 
 def test_a_module_that_was_never_heard_leaves_nothing_measured():
@@ -344,6 +392,66 @@ def test_an_answer_that_never_was_the_set_point_is_no_read_back():
     assert group.reading().set_voltage is None
 
 
+# Ranges
+
+
+def test_the_range_follows_what_the_vehicle_will_need():
+    wire = Wire('maxwell', policy=RangePolicy.AUTO)
+    assert wire.run(cycles=25).limits.maximum_voltage == 1000.0
+    wire.run(SupplyCommand(False, 450.0), cycles=2)
+    assert all(module.low_range for module in wire.modules)
+    assert wire.group.reading().limits.maximum_voltage == 500.0
+    wire.run(SupplyCommand(True, 450.0, 60.0), cycles=10)
+    assert not any(module.on for module in wire.modules)  # two seconds after it was switched
+    wire.run(SupplyCommand(True, 450.0, 60.0), cycles=12)
+    assert all(module.on for module in wire.modules)
+    # The next vehicle needs more: off for two seconds first, whatever is asked for.
+    wire.run(SupplyCommand(False, 800.0), cycles=15)
+    assert all(module.low_range for module in wire.modules)
+    wire.run(SupplyCommand(True, 800.0, 60.0), cycles=5)
+    assert not any(module.on for module in wire.modules)
+    wire.run(SupplyCommand(True, 800.0, 60.0), cycles=25)
+    assert [(module.on, module.low_range) for module in wire.modules] == [(True, False)] * 2
+
+
+@pytest.mark.parametrize(('policy', 'low'), [(RangePolicy.LOW, True), (RangePolicy.HIGH, False)])
+def test_a_range_that_the_site_has_chosen_stays(policy, low):
+    wire = Wire('maxwell', policy=policy)
+    wire.modules[0].low_range = not low
+    wire.run(SupplyCommand(False, 450.0 if not low else 800.0), cycles=50)
+    assert [module.low_range for module in wire.modules] == [low, low]
+    wire.run(SupplyCommand(True, 400.0, 60.0), cycles=2)
+    assert all(module.on for module in wire.modules)
+
+
+def test_without_a_policy_the_modules_keep_their_range():
+    wire = Wire('maxwell')
+    wire.modules[0].low_range = True
+    wire.run(SupplyCommand(False, 800.0), cycles=50)
+    assert [module.low_range for module in wire.modules] == [True, False]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 400.0, 500.0, 500.1, 900.0]),
+                          st.floats(0.02, 3.0)), max_size=40))
+def test_the_range_is_never_switched_under_power(commands):
+    ranges = PROTOCOLS['maxwell'].ranges
+    switch = RangeSwitch(ranges, RangePolicy.AUTO)
+    now, last, was_on, on_until, switched = 0.0, None, False, -9.0, -9.0
+    for on, voltage, seconds in commands:
+        now += seconds
+        may_be_on = switch.step(on, voltage, now)
+        told = switch.write
+        if was_on or may_be_on:
+            on_until = now
+        if told is not last:
+            assert now - on_until >= 2.0 or last is None
+            switched = now
+        if may_be_on:
+            assert on
+            assert now - switched >= 2.0
+        last, was_on = told, may_be_on
+
+
 # Lost frames
 
 
@@ -482,7 +590,7 @@ async def test_driver(name, interface, channel):
         await driver.open({'protocol': name, 'interface': interface, 'channel': channel,
                            'modules': '1,2', 'cycle': '0.02'})
         try:
-            await until(lambda: driver.read().voltage is not None)
+            await until(lambda: None not in (driver.read().voltage, driver.read().current))
             assert driver.problem == ''
             async with asyncio.timeout(5.0):
                 while not driver.read().current.value > 59.0:
@@ -503,13 +611,19 @@ async def test_driver(name, interface, channel):
     ({}, "option 'protocol' is missing"),
     ({'protocol': 'infy', 'modules': '1'}, "option 'channel' is missing"),
     ({'protocol': 'x', 'modules': '1', 'channel': 'c'}, "'protocol' is 'x', none of"),
-    ({'protocol': 'infy', 'modules': '1,', 'channel': 'c'}, "option 'modules'"),
+    ({'protocol': 'infy', 'modules': '1,', 'channel': 'c'}, "options 'modules' and 'range'"),
     ({'protocol': 'infy', 'modules': '99', 'channel': 'c'}, 'module address 99 is not within'),
     ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'cycle': '9'}, "option 'cycle' is 9"),
     ({'protocol': 'dpm1000', 'modules': '1,2,3,4,5,6', 'channel': 'c', 'cycle': '0.1'},
      "'cycle' is 0.1, not within 0.13"),
     ({'protocol': 'infy', 'modules': ','.join(map(str, range(40))), 'channel': 'c'},
      'put them on more than one bus'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'range': 'auto'},
+     'modules of infy have no ranges'),
+    ({'protocol': 'maxwell', 'modules': '1', 'channel': 'c', 'range': 'wide'},
+     'none of low, high, auto'),
+    ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'lost_module': 'ignore'},
+     'none of stop, derate'),
     ({'protocol': 'infy', 'modules': '1', 'channel': 'c', 'colour': 'red'},
      "unknown option 'colour'"),
     ({'protocol': 'infy', 'modules': '1', 'channel': 'no_can_here'}, 'CAN socketcan no_can_here'),

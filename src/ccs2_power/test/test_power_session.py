@@ -8,7 +8,7 @@ from power_bench import Bench
 
 from ccs2_power.command import Mode, Shutdown
 from ccs2_power.faults import Code, Severity
-from ccs2_power.hal import Alarm, Measurement, SelfTest, ThermometerReading
+from ccs2_power.hal import SUPPLY_OFF, Alarm, Measurement, SelfTest, ThermometerReading
 from ccs2_power.pilot import PilotState
 from ccs2_power.power import PowerState
 from ccs2_power.safety import CableCheck, SafetyState
@@ -68,6 +68,21 @@ def test_cable_check_does_not_outlive_mode_off():
 def test_cable_check_voltage(vehicle, station, expected):
     from ccs2_power.voltage import cable_check_voltage
     assert cable_check_voltage(vehicle, station) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(('vehicle', 'told'), [
+    (None, 0.0), (0.0, 0.0), (400.0, 450.0), (480.0, 500.0), (800.0, 880.0), (2000.0, 920.0)])
+def test_a_supply_that_is_off_hears_what_the_vehicle_will_need(vehicle, told):
+    bench = Bench()
+    bench.plug_in()
+    assert bench.plant.supply == SUPPLY_OFF
+    bench.send(session_id='01', maximum_voltage=vehicle)
+    bench.step()
+    assert not bench.plant.supply.on
+    assert bench.plant.supply.voltage == pytest.approx(told)
+    bench.send(session_id='')
+    bench.step()
+    assert bench.plant.supply == SUPPLY_OFF
 
 
 def test_reverse_power_flows_only_as_far_as_the_vehicle_allows():

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from power_bench import Bench
 
 from ccs2_power import safety
-from ccs2_power.command import CommandError, Mode, Shutdown
+from ccs2_power.command import ENERGISING, CommandError, Mode, Shutdown
 from ccs2_power.hal import Alarm, SelfTest
 from ccs2_power.power import PowerController
 from ccs2_power.safety import SafetySupervisor
@@ -101,13 +101,17 @@ class Station(RuleBasedStateMachine):
         if self.old:
             command = replace(data.draw(st.sampled_from(self.old)), publisher=publisher)
             for core in (self.bench.safety, self.bench.power):
+                before = core.lease.command
                 accepted = core.offer_command(command, self.bench.now)
-                assert not (accepted and command.mode in (
-                    Mode.CABLE_CHECK, Mode.PRE_CHARGE, Mode.CHARGE))
-                if accepted:
-                    # Another publisher has taken over with MODE_OFF: the bench's hlc is deaf now.
-                    self.bench.command = replace(
-                        command, sequence=command.sequence + 1_000_000)
+                if not accepted:
+                    continue
+                if before is not None and before.publisher == command.publisher:
+                    assert command.sequence > before.sequence
+                else:
+                    assert command.mode not in ENERGISING
+                # Another publisher has taken over with MODE_OFF: the bench's hlc is deaf now.
+                self.bench.command = replace(command, sequence=command.sequence + 1_000_000)
+                self.bench._sent = self.bench.now
         self._go_on(1)
 
     @rule(state=st.sampled_from('AABBCCCDE'), diode=st.sampled_from([True, True, True, False]))

@@ -183,6 +183,38 @@ def test_another_controller_on_the_bus_opens_the_contactors():
     assert bench.de_energised  # held until the vehicle has gone
 
 
+# Modules that are not heard
+
+
+def without_a_module(bench):
+    tampered(bench, supply=lambda said: replace(
+        said, current=Measurement(0.75 * said.current.value, 'supply', bench.now),
+        missing=('module_4',)))
+
+
+def test_what_a_lost_module_does_is_told_by_the_meter():
+    bench = Bench().reach('charge')
+    without_a_module(bench)
+    bench.run(3.0)
+    assert not bench.codes
+    assert bench.power.current == pytest.approx(bench.plant.current)
+    bench.send(target_current=50.0)
+    bench.run(3.0)
+    assert not bench.codes
+    # It goes on delivering although it was told to be off: the others share all of the current.
+    tampered(bench, meter=lambda said: replace(
+        said, current=Measurement(said.current.value + 25.0, 'meter', bench.now)))
+    assert bench.run(1.5, lambda: bench.de_energised)
+
+
+def test_without_a_meter_a_lost_module_ends_the_charge():
+    bench = Bench().reach('charge')
+    without_a_module(bench)
+    tampered(bench, meter=lambda said: MeterReading(said.energy_imported))
+    assert bench.run(0.3, lambda: bench.de_energised)
+    assert Code.SUPPLY_SILENT in bench.codes
+
+
 # Values that do not move
 
 

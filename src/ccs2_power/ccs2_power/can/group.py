@@ -8,6 +8,7 @@ by its commands, which this end of the bus has not sent.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from itertools import islice
 
 from ccs2_power.can.frame import Frame
 from ccs2_power.can.protocol import ModuleProtocol, Quantity, Wish
+from ccs2_power.can.ranges import RangePolicy, RangeSwitch
 from ccs2_power.faults import Severity
 from ccs2_power.hal import (
     COMMAND_TIMEOUT,
@@ -62,7 +64,16 @@ class Module:
 class ModuleGroup:
     """Shares a command between modules and sums up what they say."""
 
-    def __init__(self, protocol: ModuleProtocol, addresses: Sequence[int]) -> None:
+    def __init__(
+        self, protocol: ModuleProtocol, addresses: Sequence[int], lost_after: float | None = None,
+        policy: RangePolicy | None = None,
+    ) -> None:
+        """Take the modules' addresses; raise ``ValueError`` for a list that makes no sense.
+
+        A module that is silent for `lost_after` s is left out, and told to be off, until the group
+        has been off and it is heard again; None: the values of all grow old with it. `policy`
+        says who decides on the range; None: the modules keep theirs.
+        """
         if not addresses:
             raise ValueError('no module is configured')
         for address in addresses:
@@ -76,6 +87,11 @@ class ModuleGroup:
         self.modules = {address: Module(address, f'module_{address}') for address in addresses}
         #: Frames of the protocol from modules that are not configured, and frames of nobody.
         self.foreign = 0
+        if policy is not None and protocol.ranges is None:
+            raise ValueError(f'modules of {protocol.name} have no ranges that can be told')
+        self._range = RangeSwitch(protocol.ranges, policy) if protocol.ranges and policy else None
+        self._lost_after = lost_after
+        self._lost: set[int] = set()
         self._command = SUPPLY_OFF
         self._commanded: float | None = None
         self._disagreeing = Persistence()
@@ -110,8 +126,7 @@ class ModuleGroup:
 
         A command that was not renewed for :data:`COMMAND_TIMEOUT` becomes off.
         """
-        if self._intrusion is not None and now - self._intrusion > INTRUSION_TIME:
-            self._intrusion = None
+        self.watch(now)
         frames = self.tell(now)
         for address in self.modules:
             frames += [self.protocol.read(address, register)
@@ -125,13 +140,44 @@ class ModuleGroup:
         """Return the frames that tell all modules what to do."""
         fresh = self._commanded is not None and is_fresh(self._commanded, now, COMMAND_TIMEOUT)
         command = self._command if fresh else SUPPLY_OFF
-        count = len(self.modules)
-        self._told_voltage = command.voltage
-        wish = Wish(command.on, command.voltage, command.current / count, count)
-        return [frame for address in self.modules
-                for frame in self.protocol.commands(address, wish)]
+        may_be_on = self._range is None or self._range.step(command.on, command.voltage, now)
+        count = len(self._used)
+        off = wish = Wish(False, 0.0, 0.0, count)
+        if command.on and may_be_on:
+            wish = Wish(True, command.voltage, command.current / count, count)
+        self._told_voltage = wish.voltage
+        frames = [frame for address in self.modules
+                  for frame in self.protocol.commands(
+                      address, off if address in self._lost else wish)]
+        if self._range is not None and self._range.write is not None and not wish.on:
+            frames += [self.protocol.write(address, self._range.write) for address in self.modules]
+        return frames
 
     # What the modules say.
+
+    def watch(self, now: float) -> None:
+        """Let time pass: who is lost, who is back, whether another controller has gone."""
+        if self._intrusion is not None and now - self._intrusion > INTRUSION_TIME:
+            self._intrusion = None
+        if self._lost_after is None:
+            return
+        silent = {address for address, module in self.modules.items()
+                  if module.heard is None or now - module.heard > self._lost_after}
+        # What comes back under power stays off: nobody expects its current.
+        self._lost = silent | (self._lost if self._command.on else set())
+
+    @property
+    def _used(self) -> list[Module]:
+        """The modules that share the output: all of them, if all are lost."""
+        found = [module for address, module in self.modules.items() if address not in self._lost]
+        return found or list(self.modules.values())
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of the modules that are left out."""
+        if len(self._lost) == len(self.modules):
+            return ()
+        return tuple(self.modules[address].name for address in sorted(self._lost))
 
     def hear(self, frame: Frame, now: float) -> None:
         """Take a frame from the bus."""
@@ -176,12 +222,12 @@ class ModuleGroup:
         self._disagree = self._disagreeing.exceeds(apart, now, DISAGREEMENT_TIME)
 
     def _all(self, quantity: Quantity) -> list[Measurement[float]]:
-        found = [module.values.get(quantity) for module in self.modules.values()]
+        found = [module.values.get(quantity) for module in self._used]
         return [measurement for measurement in found if measurement is not None]
 
     def silent(self, now: float) -> list[str]:
-        """Return the names of the modules that are not heard."""
-        return [module.name for module in self.modules.values()
+        """Return the names of the modules that are not heard, but should be."""
+        return [module.name for module in self._used
                 if module.heard is None or not is_fresh(module.heard, now, SILENCE)]
 
     def reading(self) -> SupplyReading:
@@ -189,11 +235,13 @@ class ModuleGroup:
 
         Each is as old as the oldest module's, and None until all modules have said it.
         """
-        alarms = [alarm for module in self.modules.values() for alarm in module.alarms]
+        alarms = [alarm for module in self._used for alarm in module.alarms]
         if self._intrusion is not None:
             alarms.append(Alarm(
                 Severity.EMERGENCY, 'bus', 'another controller commands the modules'))
-        echoes = all(module.echoes for module in self.modules.values())
+        alarms += [Alarm(Severity.WARNING, name, 'is not heard: the others go on without it')
+                   for name in self.missing]
+        echoes = all(module.echoes for module in self._used)
         if self._disagree:
             alarms.append(Alarm(
                 Severity.EMERGENCY, 'modules', f'measure voltages more than {DISAGREEMENT:.0f} V '
@@ -201,7 +249,7 @@ class ModuleGroup:
         alarms += [Alarm(Severity.EMERGENCY, module.name, 'contradicts itself: a foreign sender')
                    for module in self.modules.values()
                    if len(module.contradictions) >= CONTRADICTIONS]
-        on = [module.on for module in self.modules.values()]
+        on = [module.on for module in self._used]
         known = [measurement for measurement in on if measurement is not None]
         return SupplyReading(
             voltage=self._combined(Quantity.VOLTAGE, max),
@@ -213,29 +261,31 @@ class ModuleGroup:
             set_voltage=self._combined(Quantity.SET_VOLTAGE, max) if echoes else None,
             set_current=self._combined(Quantity.SET_CURRENT, sum) if echoes else None,
             temperature=self._combined(Quantity.TEMPERATURE, max),
-            alarms=tuple(alarms))
+            alarms=tuple(alarms), missing=self.missing)
 
     def _combined(
         self, quantity: Quantity, how: Callable[[list[float]], float],
     ) -> Measurement[float] | None:
         found = self._all(quantity)
-        if len(found) < len(self.modules):
+        if len(found) < len(self._used):
             return None
         return Measurement(
             how([measurement.value for measurement in found]), 'supply',
             min(measurement.stamp for measurement in found))
 
     def _limits(self) -> SupplyLimits:
-        limits, count = self.protocol.limits, len(self.modules)
+        limits, count = self.protocol.limits, len(self._used)
 
         def told(quantity: Quantity, default: float) -> Iterable[float]:
             return (module.values[quantity].value if quantity in module.values else default
-                    for module in self.modules.values())
+                    for module in self._used)
 
         return replace(
             limits,
             minimum_voltage=max(told(Quantity.MINIMUM_VOLTAGE, limits.minimum_voltage)),
-            maximum_voltage=min(told(Quantity.MAXIMUM_VOLTAGE, limits.maximum_voltage)),
+            maximum_voltage=min(
+                *told(Quantity.MAXIMUM_VOLTAGE, limits.maximum_voltage),
+                math.inf if self._range is None else self._range.highest_voltage),
             # Shared equally: the weakest module limits all.
             maximum_current=count * min(told(Quantity.MAXIMUM_CURRENT, limits.maximum_current)),
             maximum_power=count * min(told(Quantity.MAXIMUM_POWER, limits.maximum_power)),

@@ -103,6 +103,18 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranges:
+    """How a module is told to have its stages in parallel (low) or in series (high)."""
+
+    low: Write
+    high: Write
+    highest_of_low: float
+    """V."""
+    pause: float
+    """Time in s that the output has to be off before and after."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleProtocol:
     """One protocol."""
 
@@ -131,6 +143,8 @@ class ModuleProtocol:
     """What tells a module its set-points."""
     switch: Callable[[bool], Write]
     """What tells a module to be on or off."""
+    ranges: Ranges | None = None
+    """None: there is one range, or the modules choose it themselves."""
 
     def commands(self, address: int, wish: Wish) -> list[Frame]:
         """Return the frames that make a module do as wished; each is repeated in every cycle.

@@ -14,6 +14,7 @@ from ccs2_power.can.protocol import (
     Identifier,
     ModuleProtocol,
     Quantity,
+    Ranges,
     Reply,
     StatusBit,
     StatusWord,
@@ -78,7 +79,8 @@ MAXWELL = ModuleProtocol(
             0x03: (Field(Quantity.SET_CURRENT, '>I', 4, 1e-3),),
             30: (Field(Quantity.TEMPERATURE, '>i', 4, 1e-3),)},
     status={}, set_points=_maxwell_set_points,
-    switch=lambda on: Write(0x04, unsigned(0 if on else 1)))
+    switch=lambda on: Write(0x04, unsigned(0 if on else 1)),
+    ranges=Ranges(Write(95, unsigned(2)), Write(95, unsigned(1)), highest_of_low=500.0, pause=2.0))
 
 
 # InfyPower: status bits of both variants

@@ -49,7 +49,7 @@ def thermistor(ohm_at_25: float, beta: float) -> Linearisation:
     def temperature(ohm: float) -> float | None:
         if not 0.0 < ohm < math.inf:
             return None
-        inverse = 1.0 / (25.0 + _CELSIUS) + math.log(ohm / ohm_at_25) / beta
+        inverse = 1.0 / (25.0 + _CELSIUS) + (math.log(ohm) - math.log(ohm_at_25)) / beta
         if inverse <= 0.0:
             return None
         return within(1.0 / inverse - _CELSIUS, *THERMISTOR_RANGE)

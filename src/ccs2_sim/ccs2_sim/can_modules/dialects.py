@@ -99,12 +99,17 @@ def _maxwell_reply(request: Request, value: bytes) -> tuple[int, bytes]:
             bytes([0x10 | kind, request.register, 0, 0]) + value)
 
 
+def _maxwell_range(module: Module, payload: bytes) -> None:
+    if not module.on:
+        module.low_range = _number(payload) == 2
+
+
 _MAXWELL = Dialect(
     range(1, 0x80), _maxwell_parse, _maxwell_reply, acknowledges=True,
     reads={0: lambda module: _milli(module.said.voltage),
            1: lambda module: _milli(max(0.0, module.said.current)),
            30: lambda module: _milli(module.said.temperature, signed=True)},
-    writes={2: _set_voltage(1000), 3: _set_current(1000), 4: _switch(on=0)})
+    writes={2: _set_voltage(1000), 3: _set_current(1000), 4: _switch(on=0), 95: _maxwell_range})
 
 
 # InfyPower V1.13

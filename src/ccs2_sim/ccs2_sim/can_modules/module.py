@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 #: A module that is told nothing for this long switches itself off, in s.
 TIMEOUT = 10.0
+#: Highest voltage in V of the low range.
+LOW_RANGE = 500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Module:
     set_current: float = 0.0
     inverter: bool = False
     """Bidirectional modules: energy goes out of the vehicle."""
+    low_range: bool = False
+    """Modules with ranges: up to :data:`LOW_RANGE` V only."""
     measured: Readings = field(default_factory=Readings)
     faults: Faults = field(default_factory=Faults)
     told: float | None = None
@@ -79,7 +84,8 @@ class Module:
     @property
     def target(self) -> float:
         """Return the voltage that it regulates to, in V."""
-        return min(max(self.set_voltage, 0.0), self.rating.maximum_voltage)
+        highest = LOW_RANGE if self.low_range else math.inf
+        return min(max(self.set_voltage, 0.0), self.rating.maximum_voltage, highest)
 
     @property
     def current_limit(self) -> float:
