@@ -465,8 +465,11 @@ class SafetySupervisor:
 
     def _drive_lock(self, command: ChargeCommand | None) -> None:
         wanted = command is not None and command.lock_connector
+        # A voltmeter that has contradicted the supply says nothing of a battery that may be there.
+        believed = (Code.VOLTAGE_IMPLAUSIBLE not in self.faults
+                    or self.pilot.state in (PilotState.A, PilotState.B))
         may_unlock = (self.contactors.state is ContactorState.OPEN and self.contactors.all_open
-                      and self.voltage is not None and abs(self.voltage) < TOUCH_SAFE)
+                      and self.voltage is not None and abs(self.voltage) < TOUCH_SAFE and believed)
         self.lock_command = wanted or (self.lock_command and not may_unlock)
 
     def _drive_pilot(

@@ -7,6 +7,7 @@ import time
 import gpiod
 import pytest
 from gpio_board import Board, Request, wired
+from waiting import until
 
 from ccs2_power import worker
 from ccs2_power.check_driver import KINDS
@@ -30,13 +31,6 @@ def board(monkeypatch):
     board = wired()
     monkeypatch.setattr(gpiod, 'request_lines', board.request_lines)
     return board
-
-
-async def until(condition, seconds=2.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'condition not reached'
-        await asyncio.sleep(0.01)
 
 
 def opened(name, kind):

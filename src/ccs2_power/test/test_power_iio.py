@@ -1,13 +1,12 @@
 """Voltmeter and thermometers on the kernel's files: linearisation, plausibility, loss."""
 
-import asyncio
 import math
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from iio_device import SCALE, IioDevice
+from waiting import until
 
 from ccs2_power import worker
 from ccs2_power.drivers import load_driver
@@ -38,13 +37,6 @@ async def opened(name, contract, options):
     driver = load_driver(name, contract)
     await driver.open(options)
     return driver
-
-
-async def until(condition, seconds=3.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'condition not reached'
-        await asyncio.sleep(0.01)
 
 
 # Voltmeter

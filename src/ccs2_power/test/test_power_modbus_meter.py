@@ -1,13 +1,12 @@
 """Energy meters on Modbus, on pymodbus's server."""
 
-import asyncio
-import time
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from modbus_devices import em580
 from modbus_line import Device, on_serial, on_tcp
+from waiting import until
 
 from ccs2_power.drivers import load_driver
 from ccs2_power.hal import DriverError, MeterDriver, MeterReading
@@ -49,13 +48,6 @@ async def opened(options):
     driver = load_driver('modbus_meter', MeterDriver)
     await driver.open(options)
     return driver
-
-
-async def until(condition, seconds=3.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'condition not reached'
-        await asyncio.sleep(0.01)
 
 
 async def test_the_em580_gives_energies_and_its_number():

@@ -1,6 +1,5 @@
 """Voltmeters on Modbus, on pymodbus's server; what is compared comes from devices of its own."""
 
-import asyncio
 import time
 from importlib import resources
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from modbus_devices import dct1
 from modbus_line import Device, on_serial, on_tcp
+from waiting import until
 
 from ccs2_power.drivers import load_driver
 from ccs2_power.hal import DriverError, IsolationDriver, VoltmeterDriver
@@ -44,13 +44,6 @@ async def opened(options):
     driver = load_driver('modbus_voltmeter', VoltmeterDriver)
     await driver.open(options)
     return driver
-
-
-async def until(condition, seconds=3.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'condition not reached'
-        await asyncio.sleep(0.01)
 
 
 async def test_a_dct1_tells_the_voltage():

@@ -75,6 +75,23 @@ def test_a_lock_that_bounces_changes_nothing():
     assert bench.plant.current == pytest.approx(100.0)
 
 
+def test_a_voltmeter_that_has_contradicted_the_supply_does_not_unlock():
+    bench = Bench().reach('charge')
+    inputs = bench.safety_inputs
+    bench.safety_inputs = lambda: replace(inputs(), voltmeter=replace(
+        inputs().voltmeter, voltage=Measurement(0.0, 'dead voltmeter', bench.now)))
+    bench.run(2.0)
+    assert Code.VOLTAGE_IMPLAUSIBLE in bench.codes
+    bench.send(mode=Mode.OFF, session_id='', lock_connector=False)
+    bench.run(3.0)
+    assert bench.de_energised
+    assert bench.plant.connector > 300.0  # the vehicle's contactors are closed
+    assert bench.plant.lock
+    bench.plant.vehicle_closed, bench.plant.vehicle = False, 'B'
+    bench.run(1.0)
+    assert not bench.plant.lock
+
+
 # The supply behind open contactors
 
 
