@@ -355,6 +355,18 @@ def test_answers_of_modules_are_no_commands(name):
         assert alarms(wire.run(command, cycles=20)) == []
 
 
+@pytest.mark.parametrize(('name', 'identifier', 'data'), [
+    ('infy', 0x0E9CF001, '0000000000000000'), ('infy_beg', 0x0EA4F001, '1001000000061A80'),
+    ('winline', 0x06078008, '42F2002143C80000'), ('dpm1000', 0x06078009, '43F2002143C80000'),
+    ('huawei', 0x0681807C, '1100000000064000')])
+def test_a_module_that_refuses_what_it_is_told_is_named(name, identifier, data):
+    group = ModuleGroup(PROTOCOLS[name], [1])
+    group.hear(Frame(identifier, bytes.fromhex(data)), 1.0)
+    assert alarms(group.reading()) == [(Severity.WARNING, 'module_1', 'refuses what it is told')]
+    group.watch(2.1)
+    assert alarms(group.reading()) == []
+
+
 # Read-back
 
 

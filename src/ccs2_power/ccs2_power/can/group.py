@@ -35,8 +35,8 @@ DISAGREEMENT, DISAGREEMENT_TIME = 30.0, 0.5
 CONTRADICTIONS, CONTRADICTION_TIME = 3, 1.0
 #: A module that has not been heard for this long has a problem, in s.
 SILENCE = 0.5
-#: Another controller on the bus counts for so long after its last command, in s.
-INTRUSION_TIME = 1.0
+#: Another controller on the bus counts for so long after its last command, in s; so does a refusal.
+INTRUSION_TIME = REFUSAL_TIME = 1.0
 #: What is read rarely is read in so many cycles.
 RARE_CYCLES = 8
 #: A module answers a set-point with what it has taken if it differs by no more, in V.
@@ -57,6 +57,8 @@ class Module:
     """The newest jump of its voltage, in V."""
     contradictions: deque[float] = field(default_factory=deque)
     """When its voltage has jumped back."""
+    refused: float | None = None
+    """When it has refused what it was told."""
     echoes: bool = False
     """It has once answered with the set-point that it was told: its answers are a read-back."""
 
@@ -159,6 +161,9 @@ class ModuleGroup:
         """Let time pass: who is lost, who is back, whether another controller has gone."""
         if self._intrusion is not None and now - self._intrusion > INTRUSION_TIME:
             self._intrusion = None
+        for module in self.modules.values():
+            if module.refused is not None and now - module.refused > REFUSAL_TIME:
+                module.refused = None
         if self._lost_after is None:
             return
         silent = {address for address, module in self.modules.items()
@@ -185,6 +190,9 @@ class ModuleGroup:
         if controlled is not None and (
                 controlled in self.modules or controlled not in self.protocol.addresses):
             self._intrusion = now
+        refuser = self.protocol.refuses(frame)
+        if refuser in self.modules:
+            self.modules[refuser].refused = now
         told = self.protocol.decode(frame)
         if told is None or told.address not in self.modules:
             self.foreign += 1
@@ -239,6 +247,8 @@ class ModuleGroup:
         if self._intrusion is not None:
             alarms.append(Alarm(
                 Severity.EMERGENCY, 'bus', 'another controller commands the modules'))
+        alarms += [Alarm(Severity.WARNING, module.name, 'refuses what it is told')
+                   for module in self._used if module.refused is not None]
         alarms += [Alarm(Severity.WARNING, name, 'is not heard: the others go on without it')
                    for name in self.missing]
         echoes = all(module.echoes for module in self._used)

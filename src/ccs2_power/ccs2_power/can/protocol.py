@@ -143,6 +143,8 @@ class ModuleProtocol:
     """What tells a module its set-points."""
     switch: Callable[[bool], Write]
     """What tells a module to be on or off."""
+    parse_refusal: Callable[[Frame], int | None] = lambda frame: None
+    """Recognise a module's answer that it has not taken a write; return the module's address."""
     ranges: Ranges | None = None
     """None: there is one range, or the modules choose it themselves."""
 
@@ -180,6 +182,10 @@ class ModuleProtocol:
             return None
         return Told(reply.address, values, on, alarms)
 
+
+    def refuses(self, frame: Frame) -> int | None:
+        """Return the address of the module that refuses a write by this frame; None for others."""
+        return self.parse_refusal(frame) if _may_be_one(frame) else None
 
     def controls(self, frame: Frame) -> int | None:
         """Return the address that a controller's frame commands; None for any other frame.

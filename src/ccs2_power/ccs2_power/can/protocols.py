@@ -130,6 +130,13 @@ def _infy_destination(frame: Frame, commands: tuple[int, ...]) -> int | None:
     return {_INFY_SINGLE: parts['destination'], _INFY_GROUP: _INFY_ALL}.get(parts['device'])
 
 
+def _infy_refusal(frame: Frame, commands: tuple[int, ...]) -> int | None:
+    parts = _INFY.unpack(frame.identifier)
+    refused = (parts['destination'] == CONTROLLER and parts['device'] == _INFY_SINGLE
+               and parts['command'] in commands and parts['error'] != 0)
+    return parts['source'] if refused else None
+
+
 def _infy_parse(frame: Frame) -> Reply | None:
     parts = _infy_source(frame)
     return None if parts is None else Reply(parts['source'], parts['command'])
@@ -142,6 +149,7 @@ INFY = ModuleProtocol(
     # Voltage and current are one write: its eight octets, or a single one for the switch.
     write=lambda address, write: _infy(address, write.register, write.payload.ljust(8, b'\0')),
     parse=_infy_parse, parse_write=lambda frame: _infy_destination(frame, _INFY_WRITES),
+    parse_refusal=lambda frame: _infy_refusal(frame, _INFY_WRITES),
     queries=(0x03, 0x04), rarely=(0x0A,),
     fields={0x03: (Field(Quantity.VOLTAGE, '>f', 0), Field(Quantity.CURRENT, '>f', 4)),
             0x0A: (Field(Quantity.MAXIMUM_VOLTAGE, '>H', 0),
@@ -176,6 +184,7 @@ INFY_BEG = ModuleProtocol(
     read=lambda address, register: _beg(address, _BEG_READ, Write(register, bytes(4))),
     write=lambda address, write: _beg(address, _BEG_WRITE, write),
     parse=_beg_parse, parse_write=lambda frame: _infy_destination(frame, (_BEG_WRITE,)),
+    parse_refusal=lambda frame: _infy_refusal(frame, (_BEG_WRITE,)),
     queries=(0x1001, 0x1002, 0x1110), rarely=(0x1106, 0x1130, 0x1131, 0x1132),
     fields={0x1001: (Field(Quantity.VOLTAGE, '>I', 4, 1e-3),),
             0x1002: (Field(Quantity.CURRENT, '>i', 4, 1e-3),),
@@ -199,6 +208,7 @@ _WINLINE_PROTOCOL = 0x060
 _WINLINE_GOOD = 0xF0
 _WINLINE_TYPES, _DPM_TYPES = (0x41, 0x42), (0x41, 0x42, 0x43)
 _WINLINE_WRITES, _DPM_WRITES = (0x03,), (0x00, 0x03)
+_WINLINE_WRITTEN = (0x0019, 0x001B, 0x0020, 0x0021, 0x0022, 0x0030)
 _WINLINE_FIELDS = {
     0x0001: (Field(Quantity.VOLTAGE, '>f', 4),),
     0x0004: (Field(Quantity.TEMPERATURE, '>f', 4),),
@@ -220,6 +230,14 @@ def _winline_parse(frame: Frame, types: tuple[int, ...]) -> Reply | None:
     return Reply(parts['source'], int.from_bytes(frame.data[2:4], 'big'))
 
 
+def _winline_refusal(frame: Frame) -> int | None:
+    parts = _WINLINE.unpack(frame.identifier)
+    refused = (parts['protocol'] == _WINLINE_PROTOCOL and parts['destination'] == CONTROLLER
+               and frame.data[0] in _DPM_TYPES and frame.data[1] != _WINLINE_GOOD
+               and int.from_bytes(frame.data[2:4], 'big') in _WINLINE_WRITTEN)
+    return parts['source'] if refused else None
+
+
 def _winline_destination(frame: Frame, writes: tuple[int, ...]) -> int | None:
     parts = _WINLINE.unpack(frame.identifier)
     commands_a_module = (parts['protocol'] == _WINLINE_PROTOCOL and frame.data[0] in writes
@@ -234,6 +252,7 @@ WINLINE = ModuleProtocol(
     write=lambda address, write: _winline(address, 0x03, 0, write),
     parse=lambda frame: _winline_parse(frame, _WINLINE_TYPES),
     parse_write=lambda frame: _winline_destination(frame, _WINLINE_WRITES),
+    parse_refusal=_winline_refusal,
     queries=(0x0001, 0x0002, 0x0040), rarely=(0x0004, 0x0012),
     fields=_WINLINE_FIELDS | {0x0002: (Field(Quantity.CURRENT, '>f', 4),),
                               0x001B: (Field(Quantity.SET_CURRENT, '>I', 4, 1 / 1024),),
@@ -273,6 +292,7 @@ DPM1000 = ModuleProtocol(
     write=lambda address, write: _winline(address, 0x03, _DPM_GROUP, write),
     parse=lambda frame: _winline_parse(frame, _DPM_TYPES),
     parse_write=lambda frame: _winline_destination(frame, _DPM_WRITES),
+    parse_refusal=_winline_refusal,
     queries=(0x0001, 0x0007, 0x0040), rarely=(0x0004,),
     fields=_WINLINE_FIELDS | {0x0007: (Field(Quantity.CURRENT, '>f', 4),),
                               0x0022: (Field(Quantity.SET_CURRENT, '>f', 4, 100.0),)},
@@ -348,6 +368,14 @@ def _huawei_parse_write(frame: Frame) -> int | None:
     return parts['module'] if writes and parts['protocol'] == _HUAWEI_PROTOCOL else None
 
 
+def _huawei_refusal(frame: Frame) -> int | None:
+    parts = _HUAWEI.unpack(frame.identifier)
+    refused = (parts['protocol'] == _HUAWEI_PROTOCOL and not parts['controller']
+               and parts['message'] in (_HUAWEI_CONTROL, _HUAWEI_CONFIGURE)
+               and frame.data[0] >> 4 != 0)
+    return parts['module'] if refused else None
+
+
 def _huawei_set_points(wish: Wish) -> Iterable[Write]:
     if not wish.on:
         # Series or parallel by the voltage at the terminals; may be changed only while off.
@@ -364,7 +392,7 @@ HUAWEI = ModuleProtocol(
     read=lambda address, bit: _huawei(
         address, _HUAWEI_REAL_TIME, Write(0x000, unsigned(1 << bit), _HUAWEI_SELECT)),
     write=_huawei_write, parse=_huawei_parse, parse_write=_huawei_parse_write,
-    queries=(22,), rarely=(),
+    parse_refusal=_huawei_refusal, queries=(22,), rarely=(),
     fields={0x191: (Field(Quantity.VOLTAGE, '>H', 6, 0.1), Field(Quantity.CURRENT, '>H', 4, 0.1))},
     status={}, set_points=_huawei_set_points,
     switch=lambda on: Write(0x132, bytes(4), 0 if on else 1))
