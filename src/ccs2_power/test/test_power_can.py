@@ -305,7 +305,9 @@ def test_a_foreign_voltage_under_a_module_s_address_is_no_voltage_of_the_group()
         (Severity.EMERGENCY, 'contradicts itself: a foreign sender')]
 
 
-INTRUDER = (Severity.EMERGENCY, 'bus', 'another controller commands the modules')
+def intrusion(*addresses):
+    return [(Severity.EMERGENCY, f'module_{address}', 'another controller commands it')
+            for address in addresses]
 
 
 def alarms(reading):
@@ -317,8 +319,9 @@ def test_a_foreign_command_of_200_a_to_all_modules_is_an_emergency():
     wire = Wire('maxwell')
     wire.run(SupplyCommand(True, 400.0, 60.0))
     wire.group.hear(Frame(0x02200000, bytes.fromhex('1B0007D013881388')), wire.now)
-    assert alarms(wire.group.reading()) == [INTRUDER]
-    assert alarms(wire.run(SupplyCommand(True, 400.0, 60.0), cycles=9)) == [INTRUDER]
+    seen = intrusion(*wire.group.modules)
+    assert alarms(wire.group.reading()) == seen
+    assert alarms(wire.run(SupplyCommand(True, 400.0, 60.0), cycles=9)) == seen
     assert alarms(wire.run(SupplyCommand(True, 400.0, 60.0), cycles=3)) == []
 
 
@@ -328,9 +331,9 @@ def test_each_frame_of_another_controller_to_a_module_of_ours_is_seen(name, on):
     protocol = PROTOCOLS[name]
     ours, theirs = protocol.addresses[1], protocol.addresses[5]
     for frame in protocol.commands(ours, Wish(on, 400.0, 10.0)):
-        group = ModuleGroup(protocol, [ours])
+        group = ModuleGroup(protocol, [protocol.addresses[2], ours])
         group.hear(frame, 1.0)
-        assert alarms(group.reading()) == [INTRUDER]
+        assert alarms(group.reading()) == intrusion(ours)
     group = ModuleGroup(protocol, [ours])
     for frame in protocol.commands(theirs, Wish(on, 400.0, 10.0)) + [
             protocol.read(ours, register) for register in protocol.queries]:
@@ -345,7 +348,7 @@ def test_each_frame_of_another_controller_to_a_module_of_ours_is_seen(name, on):
 def test_a_command_to_all_modules_or_a_group_is_seen(name, identifier, data):
     group = ModuleGroup(PROTOCOLS[name], [7])
     group.hear(Frame(identifier, bytes.fromhex(data)), 1.0)
-    assert alarms(group.reading()) == [INTRUDER]
+    assert alarms(group.reading()) == intrusion(7)
 
 
 @pytest.mark.parametrize('name', PROTOCOLS)
@@ -571,7 +574,7 @@ async def test_another_controller_on_the_bus_is_an_alarm():
             with can.Bus(interface='virtual', channel=channel) as intruder:
                 intruder.send(can.Message(arbitration_id=0x02200000, is_extended_id=True,
                                           data=bytes.fromhex('1B0007D013881388')))
-            await until(lambda: alarms(driver.read()) == [INTRUDER])
+            await until(lambda: alarms(driver.read()) == intrusion(1, 2))
         finally:
             await driver.close()
 

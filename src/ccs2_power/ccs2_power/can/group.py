@@ -57,6 +57,8 @@ class Module:
     """The newest jump of its voltage, in V."""
     contradictions: deque[float] = field(default_factory=deque)
     """When its voltage has jumped back."""
+    intruded: float | None = None
+    """When it was commanded by another controller."""
     refused: float | None = None
     """When it has refused what it was told."""
     echoes: bool = False
@@ -99,7 +101,6 @@ class ModuleGroup:
         self._disagreeing = Persistence()
         self._disagree = False
         self._told_voltage = 0.0
-        self._intrusion: float | None = None
         self._rare = deque((address, register) for register in protocol.rarely
                            for address in addresses)
 
@@ -159,9 +160,9 @@ class ModuleGroup:
 
     def watch(self, now: float) -> None:
         """Let time pass: who is lost, who is back, whether another controller has gone."""
-        if self._intrusion is not None and now - self._intrusion > INTRUSION_TIME:
-            self._intrusion = None
         for module in self.modules.values():
+            if module.intruded is not None and now - module.intruded > INTRUSION_TIME:
+                module.intruded = None
             if module.refused is not None and now - module.refused > REFUSAL_TIME:
                 module.refused = None
         if self._lost_after is None:
@@ -187,9 +188,10 @@ class ModuleGroup:
     def hear(self, frame: Frame, now: float) -> None:
         """Take a frame from the bus."""
         controlled = self.protocol.controls(frame)
-        if controlled is not None and (
-                controlled in self.modules or controlled not in self.protocol.addresses):
-            self._intrusion = now
+        if controlled is not None:
+            for module in self.modules.values():
+                if controlled == module.address or controlled not in self.protocol.addresses:
+                    module.intruded = now
         refuser = self.protocol.refuses(frame)
         if refuser in self.modules:
             self.modules[refuser].refused = now
@@ -244,9 +246,8 @@ class ModuleGroup:
         Each is as old as the oldest module's, and None until all modules have said it.
         """
         alarms = [alarm for module in self._used for alarm in module.alarms]
-        if self._intrusion is not None:
-            alarms.append(Alarm(
-                Severity.EMERGENCY, 'bus', 'another controller commands the modules'))
+        alarms += [Alarm(Severity.EMERGENCY, module.name, 'another controller commands it')
+                   for module in self.modules.values() if module.intruded is not None]
         alarms += [Alarm(Severity.WARNING, module.name, 'refuses what it is told')
                    for module in self._used if module.refused is not None]
         alarms += [Alarm(Severity.WARNING, name, 'is not heard: the others go on without it')
