@@ -179,9 +179,14 @@ class FaultBook:
             fault.held |= rule.hold is Hold.LATCHED or (rule.hold is Hold.SESSION and self.in_use)
 
     def release(self) -> None:
-        """Drop the faults that hold only for a session: the vehicle has been unplugged."""
-        self._release(
-            key for key in self._faults if FAULT_RULES[key[0]].hold is not Hold.LATCHED)
+        """End the hold of faults that hold only for a session: the vehicle has been unplugged.
+
+        What is present stays, but does not hold the next vehicle once it has gone.
+        """
+        session = [key for key in self._faults if FAULT_RULES[key[0]].hold is not Hold.LATCHED]
+        for key in session:
+            self._faults[key].held = False
+        self._release(session)
 
     def restore(self, codes: Iterable[Code], now: float) -> None:
         """Hold latched faults from before a restart again."""

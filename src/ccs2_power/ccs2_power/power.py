@@ -184,7 +184,7 @@ class PowerController:
         self._judge_devices(inputs, now)
         self._judge_output(inputs, command, safety, now)
         self._follow_session(command, mode, inputs, now)
-        if safety is not None and safety.unplugged and not self.supply.on:
+        if safety is not None and safety.unplugged and not self.faults.in_use:
             self.faults.release()
         closed = safety is not None and safety.closed
         failure = self._advance_cable_check(mode, closed, inputs.isolation, now)

@@ -299,7 +299,8 @@ class SafetySupervisor:
         for device in ('pilot', 'contactors', 'lock', 'emergency_stop', 'voltmeter'):
             problem = inputs.problems.get(device, '')
             self.faults.set(Code.DRIVER, bool(problem), now, problem, device)
-        if self.pilot.state is PilotState.A and self.contactors.state is ContactorState.OPEN:
+        # Not while a session still wants energy: a pilot that is back would go on with it.
+        if self.pilot.state is PilotState.A and not self.faults.in_use:
             self.faults.release()
         view = View(
             command, power, self.pilot.state, self.contactors, self.locked, self.emergency_stop,

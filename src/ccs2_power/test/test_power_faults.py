@@ -67,6 +67,18 @@ def test_in_use_it_holds_until_the_vehicle_is_unplugged():
     assert list(book) == []
 
 
+def test_what_outlasts_the_unplugging_does_not_hold_the_next_vehicle():
+    book = FaultBook()
+    book.in_use = True
+    book.set(Code.POWER_SILENT, True, 1.0)
+    book.in_use = False
+    book.release()
+    assert Code.POWER_SILENT in book
+    book.set(Code.POWER_SILENT, True, 2.0)
+    book.set(Code.POWER_SILENT, False, 3.0)
+    assert list(book) == []
+
+
 def test_what_was_there_before_the_use_holds_once_it_is_in_use():
     book = FaultBook()
     book.set(Code.METER, True, 1.0)

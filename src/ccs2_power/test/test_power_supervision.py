@@ -92,6 +92,39 @@ def test_a_voltmeter_that_has_contradicted_the_supply_does_not_unlock():
     assert not bench.plant.lock
 
 
+# The plug
+
+
+@pytest.mark.parametrize('seconds', [0.06, 0.1, 0.3, 1.0])
+def test_a_pilot_that_comes_back_does_not_go_on_with_the_charge(seconds):
+    bench = Bench().reach('charge')
+    bench.plant.vehicle = 'A'
+    bench.run(seconds)
+    bench.plant.vehicle = 'C'
+    bench.run(3.0)  # hlc has not noticed: it goes on asking for energy
+    assert bench.de_energised
+    assert Code.PILOT_UNPLUGGED in bench.codes
+    bench.send(mode=Mode.OFF, session_id='')
+    bench.unplug()
+    assert not bench.codes
+
+
+def test_a_cause_that_outlasts_the_unplugging_does_not_hold_the_next_vehicle():
+    bench = Bench().reach('charge')
+    bench.plant.alarms = (Alarm(Severity.ERROR, 'module_1', 'over-temperature'),)
+    bench.run(2.0)
+    bench.send(mode=Mode.OFF, session_id='', lock_connector=False)
+    bench.unplug()
+    assert Code.SUPPLY_FAULT in bench.codes
+    bench.plug_in()
+    bench.plant.alarms = ()
+    bench.run(0.1)
+    assert not bench.codes
+    assert bench.cable_check('02')
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
 # The supply behind open contactors
 
 
