@@ -12,6 +12,7 @@ from ccs2_interfaces.msg import Fault as FaultMessage
 from ccs2_power.cable_check import CableCheck
 from ccs2_power.command import ChargeCommand, CommandError, Mode, Shutdown
 from ccs2_power.faults import Fault, Severity
+from ccs2_power.pilot_drive import PilotWish, WishKind
 from ccs2_power.power import SafetyReport
 from ccs2_power.safety import PowerReport, SafetyState
 
@@ -69,6 +70,15 @@ def power_report_of(message: Any, now: float) -> PowerReport:
         arrived=now, session_id=message.session_id, cable_check=_verdict(message.cable_check),
         voltage=given(message.voltage), current=given(message.current),
         worst=worst_of(message.faults))
+
+
+def pilot_wish_of(message: Any, now: float) -> PilotWish:
+    """Return what a Link asks of the pilot; what is not understood asks for nothing."""
+    try:
+        kind = WishKind(message.pilot_wish)
+    except ValueError:
+        kind = WishKind.NONE
+    return PilotWish(kind, message.pilot_wish_number, now)
 
 
 def safety_report_of(message: Any, now: float) -> SafetyReport:

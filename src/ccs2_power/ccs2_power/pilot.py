@@ -52,6 +52,9 @@ LEVELS = (
 LOW_LEVEL = (-13.0, -10.5)
 #: The generator obeys within this, as a ratio (3..7 % mean digital communication).
 DUTY_TOLERANCE = 0.02
+#: A vehicle that goes to C and back to B toggles if C lasted so long in s: 200 to 400 ms by
+#: ISO 15118-3, up to 590 ms in recordings. Longer, it was ready for energy and no longer is.
+BCB_PHASE = (0.1, 1.0)
 #: Proximity in ohm: meaning, lower and upper end. Below the lowest: short, out of range.
 PROXIMITY_LEVELS = (
     (Proximity.CONNECTED, 75.0, 250.0),        # CCS1 latch closed
@@ -88,8 +91,10 @@ class PilotMonitor:
         self.proximity = Proximity.UNKNOWN
         #: The proximity contact is there, but out of range.
         self.proximity_fault = False
-        #: Negative half wave missing while the oscillator runs.
+        #: Negative half wave missing while the oscillator runs, or when it last did.
         self.diode_fault = False
+        #: The oscillator runs, and has shown the negative half wave.
+        self.proven = False
         #: Pilot shorted to protective earth.
         self.short = False
         #: No level, or a level between all states; '' or why.
@@ -100,6 +105,7 @@ class PilotMonitor:
         self._candidate_held = Persistence()
         self._lost_held = Persistence()
         self._diode_held = Persistence()
+        self._ready_since = -math.inf
 
     def step(self, reading: PilotReading, duty: float, now: float) -> None:
         """Take the newest levels; `duty` is what the station drives."""
@@ -112,19 +118,31 @@ class PilotMonitor:
             state = None
         if self._lost_held.exceeds(state is None, now, self._timing.lost):
             self.lost = self._why_lost(duty, driven)
-            self._enter(PilotState.UNKNOWN)
+            self._enter(PilotState.UNKNOWN, now)
         elif state is not None:
             self.lost = ''
             if state is not self._candidate:
                 self._candidate = state
                 self._candidate_held.reset()
             if self._candidate_held.exceeds(True, now, self._timing.dwell):
-                self._enter(state)
+                self._enter(state, now)
         self.short = self.state is PilotState.E
-        oscillating = DUTY_OFF < duty < DUTY_STEADY_HIGH
-        no_negative = oscillating and self.state in CONNECTED and (
-            self.low is None or not LOW_LEVEL[0] <= self.low <= LOW_LEVEL[1])
-        self.diode_fault = self._diode_held.exceeds(no_negative, now, self._timing.lost)
+        self._look_for_diode(duty, now)
+
+    def _look_for_diode(self, duty: float, now: float) -> None:
+        """Judge the vehicle's diode while the oscillator shows it; else the verdict stays."""
+        if self.state is PilotState.A:
+            self.diode_fault = False
+        if not DUTY_OFF < duty < DUTY_STEADY_HIGH or self.state not in CONNECTED:
+            self.proven = False
+            self._diode_held.reset()
+            return
+        seen = self.low is not None and _within(self.low, *LOW_LEVEL)
+        if self._diode_held.exceeds(not seen, now, self._timing.lost):
+            self.diode_fault = True
+        elif seen:
+            self.diode_fault = False
+        self.proven = (self.proven or seen) and not self.diode_fault
 
     def _classify(self, duty: float) -> PilotState | None:
         if duty == DUTY_OFF:
@@ -145,13 +163,15 @@ class PilotMonitor:
             return f'{phase} level of the control pilot is not measured'
         return f'{phase} level of the control pilot, {level:.1f} V, belongs to no state'
 
-    def _enter(self, state: PilotState) -> None:
+    def _enter(self, state: PilotState, now: float) -> None:
         if state is self.state:
             return
         if state is PilotState.A:
             self.bcb_toggles = 0
         elif state is PilotState.B and self.state in READY:
-            self.bcb_toggles += 1
+            self.bcb_toggles += _within(now - self._ready_since, *BCB_PHASE)
+        elif state in READY and self.state is PilotState.B:
+            self._ready_since = now
         self.state = state
 
     def _classify_proximity(self, reading: PilotReading, now: float) -> None:

@@ -16,9 +16,6 @@ from ccs2_power.command import ENERGISING, ChargeCommand, Lease, Mode, Shutdown
 from ccs2_power.contactors import Contactors, ContactorState, ContactorTiming
 from ccs2_power.faults import Code, FaultBook, Severity
 from ccs2_power.hal import (
-    DUTY_DIGITAL,
-    DUTY_OFF,
-    DUTY_STEADY_HIGH,
     ContactorCommand,
     ContactorReading,
     EmergencyStopReading,
@@ -27,6 +24,7 @@ from ccs2_power.hal import (
     VoltmeterReading,
 )
 from ccs2_power.pilot import CONNECTED, READY, PilotMonitor, PilotState, PilotTiming
+from ccs2_power.pilot_drive import PilotDrive, PilotWish, Situation
 from ccs2_power.settings import SafetySettings
 from ccs2_power.timing import Persistence, fresh, fresh_contact, is_fresh
 from ccs2_power.voltage import TOUCH_SAFE, over_voltage_threshold
@@ -55,8 +53,6 @@ LOCK_AGE = 0.5
 LOCK_BOUNCE = 0.1
 #: So long closed contactors may wait for a verdict that `hlc` knows already, in s.
 VERDICT_TIME = 0.25
-#: How long state F is shown when an emergency comes without a session to tell, in s.
-STATE_F_TIME = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +100,8 @@ class View:
     power: PowerReport | None
     """The report of `power` if it is fresh and measured."""
     pilot: PilotState
+    pilot_proven: bool
+    """The oscillator runs, and has shown the vehicle's diode."""
     contactors: Contactors
     locked: bool
     emergency_stop: bool
@@ -170,7 +168,9 @@ INTERLOCKS: dict[int, Interlock] = {
     2: Interlock(
         'mode', lambda view: view.command is not None and view.command.mode in ENERGISING,
         _mode_class),
-    4: Interlock('pilot', lambda view: view.pilot in READY, _always(Shutdown.EMERGENCY)),
+    4: Interlock(
+        'pilot', lambda view: view.pilot in READY and view.pilot_proven,
+        _always(Shutdown.EMERGENCY)),
     8: Interlock(
         'power', lambda view: view.power is not None and (
             view.power.worst is None or view.power.worst is Severity.WARNING), _power_class),
@@ -190,8 +190,8 @@ INTERLOCKS: dict[int, Interlock] = {
 class SafetySupervisor:
     """Pilot, contactors, lock and emergency stop of one connector.
 
-    Feed it with :meth:`offer_command` and :meth:`offer_power` as messages arrive, and call
-    :meth:`step` every 20 ms and at once after anything has happened.
+    Feed it with :meth:`offer_command`, :meth:`offer_power` and :meth:`offer_pilot_wish` as messages
+    arrive, and call :meth:`step` every 20 ms and at once after anything has happened.
     """
 
     def __init__(self, settings: SafetySettings) -> None:
@@ -202,7 +202,7 @@ class SafetySupervisor:
         self.contactors = Contactors(ContactorTiming(
             close=settings.contactor_close_time, open=settings.contactor_open_time,
             pre_charge=settings.pre_charge_relay_time, age=settings.contact_timeout))
-        self.duty = DUTY_STEADY_HIGH
+        self.pilot_drive = PilotDrive()
         #: Locked until the first step has seen that there is no voltage.
         self.lock_command = True
         #: What the newest step has found.
@@ -217,8 +217,6 @@ class SafetySupervisor:
         self._charging = False
         self._shutdown: Shutdown | None = None
         self._shutdown_since = 0.0
-        self._f_until = 0.0
-        self._in_emergency = False
         self._residual = Persistence()
         self._implausible = Persistence()
         self._lock_disobeys = Persistence()
@@ -235,6 +233,10 @@ class SafetySupervisor:
         """Take a report of `power`."""
         self._power = report
 
+    def offer_pilot_wish(self, wish: PilotWish) -> None:
+        """Take what matching with the vehicle wishes of the pilot."""
+        self.pilot_drive.offer(wish)
+
     def press_emergency_stop(self, reason: str, now: float) -> None:
         """Act as if the emergency stop had been pressed: latched until cleared."""
         source = 'command'
@@ -250,6 +252,11 @@ class SafetySupervisor:
     def mode(self, now: float) -> Mode:
         """Return the mode in force."""
         return self.lease.mode(now)
+
+    @property
+    def duty(self) -> float:
+        """The duty cycle that the pilot is driven with, 0..1."""
+        return self.pilot_drive.duty
 
     @property
     def permitted(self) -> bool:
@@ -303,9 +310,9 @@ class SafetySupervisor:
         if self.pilot.state is PilotState.A and not self.faults.in_use:
             self.faults.release()
         view = View(
-            command, power, self.pilot.state, self.contactors, self.locked, self.emergency_stop,
-            self.voltage, self.faults.worst, self._verdict_awaited(mode, power, now),
-            self.settings)
+            command, power, self.pilot.state, self.pilot.proven, self.contactors, self.locked,
+            self.emergency_stop, self.voltage, self.faults.worst,
+            self._verdict_awaited(mode, power, now), self.settings)
         self._drive_contactors(view, now)
         self._drive_lock(command)
         self._drive_pilot(command, power, now)
@@ -476,16 +483,14 @@ class SafetySupervisor:
     def _drive_pilot(
         self, command: ChargeCommand | None, power: PowerReport | None, now: float,
     ) -> None:
-        emergency = Severity.EMERGENCY in (
-            self.faults.worst, None if power is None else power.worst)
         in_session = command is not None and bool(command.session_id)
-        if emergency and not self._in_emergency and not in_session:
-            self._f_until = now + STATE_F_TIME
-        self._in_emergency = emergency
-        if emergency:
-            self.duty = DUTY_OFF if now < self._f_until else DUTY_STEADY_HIGH
-        elif (command is not None and command.pilot_oscillator
-              and self.pilot.state in CONNECTED):
-            self.duty = DUTY_DIGITAL
-        else:
-            self.duty = DUTY_STEADY_HIGH
+        at_rest = (
+            command is not None and command.mode is Mode.OFF
+            and self.contactors.state is ContactorState.OPEN and self.contactors.all_open
+            and self.voltage is not None and abs(self.voltage) < TOUCH_SAFE)
+        self.pilot_drive.step(Situation(
+            pilot=self.pilot.state,
+            oscillator=command is not None and command.pilot_oscillator,
+            in_session=in_session, at_rest=at_rest,
+            emergency=Severity.EMERGENCY in (
+                self.faults.worst, None if power is None else power.worst)), now)

@@ -8,14 +8,20 @@ from typing import Any
 
 from std_msgs.msg import Header
 
-from ccs2_interfaces.msg import ControlPilot, PowerStatus, SafetyStatus
+from ccs2_interfaces.msg import ControlPilot, Link, PowerStatus, SafetyStatus
 from ccs2_interfaces.srv import EmergencyStop
 from ccs2_node import STATE, TELEMETRY, ConfigureError, Level, Status, run
 from ccs2_power import hal
 from ccs2_power.devices import Device
 from ccs2_power.faults import Code
 from ccs2_power.hardware_node import PERIOD, HardwareNode
-from ccs2_power.messages import MonotonicStamps, fault_messages, measured, power_report_of
+from ccs2_power.messages import (
+    MonotonicStamps,
+    fault_messages,
+    measured,
+    pilot_wish_of,
+    power_report_of,
+)
 from ccs2_power.record import RecordError, RecordKeeper, SupervisorRecord
 from ccs2_power.safety import SafetyInputs, SafetySupervisor
 from ccs2_power.settings import SafetySettings
@@ -42,6 +48,7 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         self._status_publisher = self.publisher(SafetyStatus, 'safety/status', TELEMETRY)
         self._pilot_publisher = self.publisher(ControlPilot, 'control_pilot', STATE)
         self.subscribe(PowerStatus, 'power/status', self._on_power, TELEMETRY)
+        self.subscribe(Link, 'link', self._on_link, STATE)
         self.serve(EmergencyStop, '~/emergency_stop', self._on_emergency_stop)
         self._keeper = RecordKeeper(None)
         self._shown_pilot: tuple[object, ...] = ()
@@ -81,6 +88,9 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
     def _on_power(self, message: Any) -> None:
         self.core.offer_power(power_report_of(message, self.loop.time()))
         self.beat()
+
+    def _on_link(self, message: Any) -> None:
+        self.core.offer_pilot_wish(pilot_wish_of(message, self.loop.time()))
 
     def _on_emergency_stop(self, request: Any, response: Any) -> Any:
         self.get_logger().warning(f'emergency stop commanded: {request.reason!r}')
@@ -163,7 +173,8 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
             Status('pilot', Level.ERROR if pilot.lost else Level.OK,
                    pilot.lost or f'state {pilot.state.name}', {
                        'duty cycle': core.duty, 'high [V]': measured(pilot.high),
-                       'low [V]': measured(pilot.low)}),
+                       'low [V]': measured(pilot.low),
+                       'steps since plug-in': core.pilot_drive.steps}),
             Status('contactors', Level.OK if contactors.agree else Level.ERROR,
                    contactors.state.name.lower(), {
                        'cycles': contactors.cycles,

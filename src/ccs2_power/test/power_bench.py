@@ -245,6 +245,7 @@ class Bench:
 
     def check(self):
         """Raise AssertionError if the station does what it must never do."""
+        assert not self.plant.coils.main or self.plant.duty > 0.0, 'closed in state F'
         self._check_contactors()
         self._check_set_points()
 

@@ -84,6 +84,34 @@ def test_missing_diode():
     assert not line.monitor.diode_fault  # nobody is connected
 
 
+def test_a_missing_diode_is_not_forgotten_while_nothing_shows_it():
+    line = Line(9.0)
+    line.settle(9.0, duty=0.05, low=-9.0)
+    for duty in (1.0, 0.0, 1.0):
+        line.settle(9.0, duty=duty)
+        assert line.monitor.diode_fault
+    line.settle(9.0, duty=0.05)
+    assert not line.monitor.diode_fault
+
+
+def test_the_pilot_is_proven_while_the_oscillator_has_shown_the_diode():
+    line = Line(9.0)
+    line.settle(6.0)
+    assert not line.monitor.proven
+    line.settle(6.0, duty=0.05, low=-6.0, beats=3)
+    assert not line.monitor.proven
+    line.settle(6.0, duty=0.05, beats=1)
+    assert line.monitor.proven
+    line.settle(6.0, duty=0.05, low=-6.0, beats=2)  # a bad sample is not yet a bad diode
+    assert line.monitor.proven
+    line.settle(6.0, duty=0.05, low=-6.0)
+    assert not line.monitor.proven
+    line.settle(6.0, duty=0.05)
+    assert line.monitor.proven
+    line.settle(6.0)
+    assert not line.monitor.proven
+
+
 def test_a_low_phase_that_is_not_measured_is_a_missing_diode():
     line = Line(9.0)
     line.settle(9.0, duty=0.05, low=None)
@@ -110,6 +138,17 @@ def test_bcb_toggles_since_the_plug_in():
     assert line.monitor.bcb_toggles == 3
     line.settle(12.0)
     assert line.monitor.bcb_toggles == 0
+
+
+@pytest.mark.parametrize(('seconds', 'toggles'), [
+    (0.06, 0), (0.2, 1), (0.4, 1), (0.6, 1), (1.5, 0), (60.0, 0),
+])
+def test_a_toggle_is_short(seconds, toggles):
+    """To be ready for energy for a while, and then no longer, is no toggle."""
+    line = Line(9.0)
+    line.settle(6.0, beats=round(seconds / 0.02))
+    line.settle(9.0)
+    assert line.monitor.bcb_toggles == toggles
 
 
 @pytest.mark.parametrize(('ohm', 'meaning', 'fault'), [

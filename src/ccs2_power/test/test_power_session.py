@@ -324,6 +324,29 @@ def test_fault_before_plug_in_prevents_energising(fault):
         assert not bench.plant.supply.on
 
 
+def test_nothing_is_closed_without_the_oscillator():
+    """State C with steady +12 V says nothing of the vehicle's diode, nor soon of a lost wire."""
+    bench = Bench()
+    bench.plug_in()
+    bench.send(pilot_oscillator=False)
+    bench.run(0.2)
+    bench.send(session_id='01', lock_connector=True, maximum_voltage=450.0)
+    bench.plant.vehicle = 'C'
+    bench.run(0.2)
+    bench.send(mode=Mode.CABLE_CHECK)
+    bench.run(1.0)
+    assert bench.safety.failing_interlocks() == ['pilot']
+    assert bench.de_energised
+
+
+def test_the_oscillator_going_off_opens_at_once():
+    bench = Bench().reach('charge')
+    bench.send(pilot_oscillator=False)
+    bench.step()
+    bench.step()
+    assert not bench.plant.coils.main
+
+
 def test_welded_contactor_is_latched_until_cleared():
     bench = Bench().reach('charge')
     bench.plant.welded.add('DC-')

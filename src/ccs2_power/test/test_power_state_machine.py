@@ -21,6 +21,7 @@ from power_bench import Bench
 from ccs2_power import safety
 from ccs2_power.command import ENERGISING, CommandError, Mode, Shutdown
 from ccs2_power.hal import Alarm, SelfTest
+from ccs2_power.pilot_drive import PilotWish, WishKind
 from ccs2_power.power import PowerController
 from ccs2_power.safety import SafetySupervisor
 
@@ -113,6 +114,11 @@ class Station(RuleBasedStateMachine):
                 self.bench.command = replace(command, sequence=command.sequence + 1_000_000)
                 self.bench._sent = self.bench.now
         self._go_on(1)
+
+    @rule(kind=st.sampled_from(WishKind), number=st.integers(0, 3))
+    def matching_wishes(self, kind, number):
+        self.bench.safety.offer_pilot_wish(PilotWish(kind, number, self.bench.now))
+        self._go_on(2)
 
     @rule(state=st.sampled_from('AABBCCCDE'), diode=st.sampled_from([True, True, True, False]))
     def pilot_changes(self, state, diode):
