@@ -68,9 +68,10 @@ HOST = (
 )
 """Parameters of modems that live in user space."""
 SLAC = (
-    Parameter('init_timeout', 40.0, 'TT_EVSE_SLAC_init, wait for the first request of a car [s]',
-              20.0, 50.0),
-    Parameter('attempts', 3, 'how often that wait is repeated per plug-in', 1, 10),
+    Parameter('init_timeout', 40.0, 'TT_EVSE_SLAC_init, wait for the first request of a car [s]; '
+              'the standard allows 20 to 50', 10.0, 50.0),
+    Parameter('attempts', 3, 'how often that is waited per plug-in, a step of the pilot between',
+              1, 10),
     Parameter('max_attenuation', 60.0, 'cars with a higher mean attenuation are not matched [dB]',
               1.0, 255.0),
     Parameter('attenuation_offset', 0, 'correction of every measured attenuation [dB]', -100, 100),

@@ -186,6 +186,8 @@ class PlcLinkNode(ManagedNode):
         message = self._message(status.state, status.message)
         message.interface = self._modem.interface[:15]
         message.modem = status.modem[:64]
+        message.pilot_wish = status.pilot_wish.kind.value
+        message.pilot_wish_number = status.pilot_wish.number
         message.matches = status.matches
         message.failures = status.failures
         if status.peer_mac and status.run_id:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
-import tracemalloc
+import resource
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,8 +19,9 @@ from ccs2_link.homeplug.frame import encode
 from ccs2_link.homeplug.keys import Nmk, nid_of
 from ccs2_link.slac import runs, session
 from ccs2_link.slac.attenuation import Calibration
-from ccs2_link.slac.contract import DataLink, LinkState
-from ccs2_link.slac.evse import EvseConfig
+from ccs2_link.slac.contract import DataLink, LinkState, WishKind
+from ccs2_link.slac.evse import STEP_PATIENCE, EvseConfig
+from ccs2_link.slac.timing import TT_CONN_RESUME
 
 CAR = bytes.fromhex('02c0ffee0001')
 STRANGER = bytes.fromhex('02bad0000001')
@@ -263,6 +266,17 @@ def test_a_car_that_missed_the_key_gets_the_same_again_but_not_for_ever(make_ben
     assert bench.state is LinkState.MATCHING
 
 
+def test_a_matched_car_that_asks_again_gets_the_same_answer_three_times_in_all(bench, car):
+    car.matched()
+    before = bench.core.status()
+    for _ in range(1000):
+        car.match()
+    answers = [f.message for _, f in bench.sent if isinstance(f.message, mme.CmSlacMatchCnf)]
+    assert len(answers) == 3
+    assert answers[0] == answers[1] == answers[2]
+    assert replace(bench.core.status(), counters={}) == replace(before, counters={})
+
+
 def test_a_car_that_starts_over_instead_of_joining_is_served(make_bench):
     bench = make_bench(link_after_confirmation=None)
     bench.pilot('B')
@@ -418,10 +432,12 @@ def test_a_link_that_does_not_come_back_after_a_pause_is_left(bench, car):
     bench.link = False
     bench.wait(60.0)
     bench.pilot('B')
-    bench.wait(5.9)
+    bench.wait(TT_CONN_RESUME - 0.1)
     assert bench.core.status().peer_mac == CAR
+    assert wish(bench) is WishKind.NONE
     bench.wait(0.2)
     assert bench.core.status().peer_mac is None
+    assert wish(bench) is WishKind.STEP
 
 
 def test_a_pause_without_keeping_is_an_end(make_bench):
@@ -433,13 +449,13 @@ def test_a_pause_without_keeping_is_an_end(make_bench):
     assert len(bench.keys) == 2
 
 
-@pytest.mark.parametrize('request_', [DataLink.TERMINATE, DataLink.ERROR])
-def test_the_upper_layer_ends_the_link_until_the_pilot_starts_anew(bench, car, request_):
+def test_the_upper_layer_ends_the_link_until_the_pilot_starts_anew(bench, car):
     car.matched()
-    bench.data_link(request_)
+    bench.data_link(DataLink.TERMINATE)
     bench.wait(1.0)
     car.parm()
     assert bench.state is LinkState.UNMATCHED
+    assert wish(bench) is WishKind.NONE
     assert bench.count(mme.CmSlacParmCnf) == 1
     bench.pilot('B', digital=False)
     bench.pilot('B')
@@ -447,24 +463,147 @@ def test_the_upper_layer_ends_the_link_until_the_pilot_starts_anew(bench, car, r
     assert bench.state is LinkState.MATCHED
 
 
-def test_a_car_that_never_starts(make_bench):
-    bench = make_bench(EvseConfig(init_timeout=30.0, attempts=2, reset_after=0))
-    bench.pilot('B')
-    bench.wait(29.9)
-    assert bench.state is LinkState.MATCHING
-    bench.wait(0.2)
-    assert bench.state is LinkState.FAILED
-    Car(bench).parm()
-    assert bench.sent == []
+def wish(bench):
+    return bench.core.status().pilot_wish.kind
+
+
+def step_of_the_pilot(bench):
+    """What safety does when it carries out a step."""
+    bench.pilot('B', digital=False)
+    bench.wait(3.0)
+    assert wish(bench) is WishKind.STEP
+    bench.pilot('F', digital=False)
+    assert wish(bench) is WishKind.NONE
     bench.wait(4.0)
-    assert bench.state is LinkState.MATCHING
-    bench.wait(30.0)
+    bench.pilot('B', digital=False)
+    bench.wait(3.0)
+    assert bench.state is LinkState.UNMATCHED
+    bench.pilot('B')
+
+
+def lose_the_link(bench):
+    bench.link = False
+    bench.wait(1.0)
+
+
+def let_the_modem_go(bench):
+    bench.modem(False)
+    bench.modem(True)
+    bench.wait(0.1)
+
+
+TROUBLES = {
+    'error': lambda bench: bench.data_link(DataLink.ERROR),
+    'loss': lose_the_link,
+    'modem': let_the_modem_go,
+    'reset': lambda bench: (bench.reset(), bench.wait(2.5)),
+}
+
+
+@pytest.mark.parametrize('trouble', TROUBLES)
+def test_a_vehicle_that_takes_itself_to_be_matched_gets_a_step_and_is_matched_anew(
+        bench, car, trouble):
+    car.matched()
+    key = bench.last(mme.CmSlacMatchCnf).nmk
+    TROUBLES[trouble](bench)
+    assert wish(bench) is WishKind.STEP
+    bench.wait(0.5)
     assert bench.state is LinkState.FAILED
+    assert 'step through state F' in bench.core.status().message
+    car.parm()
+    assert bench.count(mme.CmSlacParmCnf) == 1
+    step_of_the_pilot(bench)
+    car.matched()
+    assert bench.state is LinkState.MATCHED
+    assert bench.last(mme.CmSlacMatchCnf).nmk != key
+
+
+@pytest.mark.parametrize('state', ['A', 'UNKNOWN'])
+def test_without_a_vehicle_no_step_is_wished_for(bench, car, state):
+    car.matched()
+    bench.data_link(DataLink.ERROR)
+    assert wish(bench) is WishKind.STEP
+    bench.pilot(state, digital=False)
+    assert wish(bench) is WishKind.NONE
+
+
+def test_without_a_step_the_station_goes_on_after_four_seconds(bench, car):
+    car.matched()
+    bench.data_link(DataLink.ERROR)
+    bench.wait(STEP_PATIENCE - 0.1)
+    assert wish(bench) is WishKind.STEP
+    bench.wait(0.3)
+    assert wish(bench) is WishKind.NONE
+    car.matched()
+    assert bench.state is LinkState.MATCHED
+
+
+def test_a_step_is_waited_for_as_long_as_the_pilot_is_not_digital(bench, car):
+    car.matched()
+    bench.data_link(DataLink.ERROR)
+    bench.pilot('C', digital=False)
     bench.wait(600.0)
-    assert bench.state is LinkState.FAILED
-    bench.pilot('E')
-    bench.wait(4.0)
+    assert (bench.state, wish(bench)) == (LinkState.FAILED, WishKind.STEP)
     bench.pilot('B')
+    bench.wait(STEP_PATIENCE + 0.1)
+    assert bench.state is LinkState.MATCHING
+
+
+def test_each_wish_for_a_step_has_a_number_of_its_own(bench, car):
+    numbers = []
+    for _ in range(3):
+        car.matched()
+        bench.data_link(DataLink.ERROR)
+        numbers.append(bench.core.status().pilot_wish.number)
+        bench.wait(1.0)
+        step_of_the_pilot(bench)
+    assert len(set(numbers)) == 3
+
+
+def test_a_wish_is_told_at_once(bench, car):
+    car.matched()
+    changes = len(bench.changes)
+    bench.data_link(DataLink.ERROR)
+    assert len(bench.changes) > changes
+
+
+def test_a_car_that_never_starts_gets_two_steps_and_then_steady_high(make_bench):
+    bench = make_bench(EvseConfig(init_timeout=30.0, reset_after=0))
+    bench.pilot('B')
+    for _ in range(2):
+        bench.wait(29.9)
+        assert bench.state is LinkState.MATCHING
+        bench.wait(0.2)
+        assert (bench.state, wish(bench)) == (LinkState.FAILED, WishKind.STEP)
+        Car(bench).parm()
+        assert bench.sent == []
+        step_of_the_pilot(bench)
+    bench.wait(30.1)
+    assert (bench.state, wish(bench)) == (LinkState.FAILED, WishKind.STEADY)
+    bench.pilot('B', digital=False)
+    bench.wait(600.0)
+    assert (bench.state, wish(bench)) == (LinkState.FAILED, WishKind.STEADY)
+    assert 'vehicle did not start SLAC; given up' in bench.core.status().message
+
+
+WAYS_BACK = {
+    'plugged in anew': lambda bench: bench.pilot('A', digital=False),
+    'toggles': lambda bench: (bench.pilot('C', digital=False),
+                              bench.pilot('B', digital=False, toggles=1)),
+    'reset': lambda bench: (bench.reset(), bench.wait(3.0)),
+}
+
+
+@pytest.mark.parametrize('way', WAYS_BACK)
+def test_ways_back_for_a_car_that_was_given_up(make_bench, way):
+    bench = make_bench(EvseConfig(init_timeout=10.0, attempts=1, reset_after=0))
+    bench.pilot('B')
+    bench.wait(10.1)
+    assert wish(bench) is WishKind.STEADY
+    bench.pilot('B', digital=False)
+    WAYS_BACK[way](bench)
+    assert wish(bench) is WishKind.NONE
+    bench.pilot('B', toggles=int(way == 'toggles'))
     Car(bench).matched()
     assert bench.state is LinkState.MATCHED
 
@@ -481,12 +620,26 @@ def test_failed_matches_restart_the_modem_once_a_plug_in(make_bench):
     assert bench.state is LinkState.MATCHED
 
 
+def test_a_car_that_never_starts_gets_another_step_with_the_restart_of_the_modem(make_bench):
+    bench = make_bench(EvseConfig(init_timeout=10.0, attempts=2, reset_after=2))
+    bench.pilot('B')
+    bench.wait(10.1)
+    step_of_the_pilot(bench)
+    bench.wait(10.1)
+    assert bench.resets == ['2 matches failed in a row']
+    assert wish(bench) is WishKind.STEP
+    bench.wait(3.0)
+    step_of_the_pilot(bench)
+    bench.wait(10.1)
+    assert wish(bench) is WishKind.STEADY
+
+
 def test_reset_by_hand(bench, car):
     car.matched()
     key = bench.keys[-1].new_key
     bench.reset()
     assert bench.state is LinkState.UNAVAILABLE
-    bench.wait(3.0)
+    bench.wait(3.0 + STEP_PATIENCE)
     assert bench.state is LinkState.MATCHING
     assert bench.keys[-1].new_key != key
 
@@ -642,6 +795,21 @@ def test_replayed_requests_end_a_run_but_not_the_station(bench, car):
     assert bench.state is LinkState.MATCHED
 
 
+def test_the_end_of_a_strangers_run_does_not_interrupt_a_car_that_begins(bench, car):
+    Car(bench, STRANGER, bytes(8)).sounding()
+    bench.wait(0.5)
+    car.parm()
+    bench.wait(0.2)
+    assert bench.core.status().failures == 1
+    car.start()
+    for _ in range(10):
+        car.sound()
+    car.confirm()
+    car.match()
+    bench.wait(2.0)
+    assert bench.state is LinkState.MATCHED
+
+
 def test_a_crowd_of_sounding_strangers_is_bounded(bench, car):
     car.sounding()
     car.sound()
@@ -684,6 +852,11 @@ def test_the_window_for_toggles_is_bounded(bench, car):
     assert bench.last(mme.CmValidateCnf).result == mme.ValidateResult.SUCCESS
 
 
+def resident_memory():
+    """Return the octets of real memory that this process has."""
+    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+
+
 def test_an_honest_car_among_100_000_strangers(make_bench):
     """10^5 requests with random addresses at the line's rate, beside one honest car."""
     bench = make_bench()
@@ -698,9 +871,8 @@ def test_an_honest_car_among_100_000_strangers(make_bench):
     steps = {15.0: car.parm, 15.21: car.start, 15.7: car.confirm, 16.3: car.match}
     steps.update({15.25 + 0.04 * number: car.sound for number in range(10)})
     todo = sorted(steps.items())
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    peak = 0
+    gc.collect()
+    before, peak = resident_memory(), 0
     matched = None
     for number in range(100_000):
         now = begin + number / rate
@@ -714,10 +886,9 @@ def test_an_honest_car_among_100_000_strangers(make_bench):
         bench.sent.clear()
         bench.raw.clear()
         if number % 5000 == 0:
-            peak = max(peak, tracemalloc.get_traced_memory()[0] - before)
+            peak = max(peak, resident_memory() - before)
         if matched is None and bench.state is LinkState.MATCHED:
             matched = now - begin
-    tracemalloc.stop()
     assert matched is not None
     assert matched < 20.0
     assert bench.state is LinkState.MATCHED
@@ -746,7 +917,11 @@ PHASES = {
     'joining': lambda bench, car: (car.accepted(), car.match()),
     'matched': lambda bench, car: car.matched(),
     'paused': lambda bench, car: (car.matched(), bench.data_link(DataLink.PAUSE)),
+    'resuming': lambda bench, car: (
+        car.matched(), bench.data_link(DataLink.PAUSE), bench.pilot('B', digital=False),
+        setattr(bench, 'link', False), bench.pilot('B')),
     'failed': lambda bench, car: bench.wait(41.0),
+    'given up': lambda bench, car: bench.wait(300.0),
 }
 STRAY = {
     type(message).__name__: message for message in (
@@ -771,6 +946,30 @@ STRAY = {
 }
 
 
+@pytest.mark.parametrize('phase', ['waiting', 'pending', 'sounding', 'reported', 'accepted',
+                                   'joining', 'matched'])
+@pytest.mark.parametrize('name', [
+    name for name, message in STRAY.items() if type(message).VERSION])
+def test_truncated_and_wrongly_framed_messages_change_nothing(make_bench, phase, name):
+    """Every truncation of every message, of the car and of the modem, and every other framing."""
+    bench = make_bench(link_after_confirmation=0.0)
+    bench.pilot('B')
+    PHASES[phase](bench, Car(bench))
+    bench.run(bench.now)
+    before, sent = bench.core.status(), len(bench.raw)
+    dropped = sum(before.counters.values())
+    source = bench.modem_mac if name in OF_THE_MODEM else CAR
+    whole = encode(bench.mac, source, STRAY[name])
+    for length in range(len(whole)):
+        bench.frame(whole[:length])
+    for version in (0x00, 0x02, 0xFF):
+        bench.frame(whole[:14] + bytes([version]) + whole[15:])
+    after = bench.core.status()
+    assert replace(after, counters={}) == replace(before, counters={})
+    assert sum(after.counters.values()) == dropped + len(whole) + 3
+    assert len(bench.raw) == sent
+
+
 @pytest.mark.parametrize('phase', PHASES)
 @pytest.mark.parametrize('name', STRAY)
 def test_a_stranger_changes_nothing_in_any_phase(make_bench, phase, name):
@@ -779,7 +978,7 @@ def test_a_stranger_changes_nothing_in_any_phase(make_bench, phase, name):
     if phase != 'idle':
         bench.pilot('B')
     PHASES[phase](bench, Car(bench))
-    before, sent = bench.core.status(), len(bench.sent)
+    before, sent, resets = bench.core.status(), len(bench.sent), list(bench.resets)
     message = STRAY[name]
     for field in ('pev_mac', 'source_address', 'forwarding_sta'):
         if hasattr(message, field):
@@ -789,7 +988,7 @@ def test_a_stranger_changes_nothing_in_any_phase(make_bench, phase, name):
     bench.say(message, STRANGER)
     after = bench.core.status()
     assert replace(after, counters={}) == replace(before, counters={})
-    assert bench.resets == []
+    assert bench.resets == resets
     answers = [frame for _, frame in bench.sent[sent:]]
     if name == 'CmSlacParmReq' and phase in (
             'waiting', 'pending', 'sounding', 'reported', 'accepted', 'toggling'):
@@ -817,6 +1016,7 @@ def test_any_message_of_the_car_in_any_phase_leaves_the_station_working(make_ben
     assert bench.state is LinkState.MATCHED
 
 
+OF_THE_MODEM = ('CmSetKeyCnf', 'CmAttenProfileInd', 'CmNwStatsCnf')
 EVENTS = st.one_of(
     st.tuples(st.just('say'), st.sampled_from(sorted(STRAY)),
               st.sampled_from([CAR, STRANGER, bytes.fromhex('00b052aabb01')])),

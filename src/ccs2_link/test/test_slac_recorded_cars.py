@@ -13,7 +13,7 @@ from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug.errors import FrameError
 from ccs2_link.homeplug.frame import MIN_FRAME, decode, encode, kinds
 from ccs2_link.homeplug.keys import nid_of
-from ccs2_link.slac.contract import LinkState
+from ccs2_link.slac.contract import DataLink, LinkState
 
 SESSIONS = Path(__file__).parents[4] / 'shared' / 'sessions'
 FILES = sorted(SESSIONS.glob('*.slac.jsonl'))
@@ -142,6 +142,48 @@ def test_answers_are_those_of_the_recorded_station(run, make_bench):
         assert theirs in ours
         # Length and padding, too.
         assert encode(run.car, run.station, theirs) in bench.raw
+
+
+PILOT, STATIONS = 0xA22E, 0x0015
+"""The rig's own record of the pilot, and its modem's answer on who is in the network."""
+
+
+def test_a_car_that_wakes_up_as_slowly_as_a_recorded_one_is_waited_for(make_bench):
+    """The rig's car toggles at the end of its pause and is back in the network after 7 to 8 s."""
+    recorded = [(time, int.from_bytes(octets[15:17], 'little'), octets[19:])
+                for time, _, octets in lines(SESSIONS / 'dspace-iso-2-dc-pause-2.slac.jsonl')]
+    pilots = [(time, payload[9], int.from_bytes(payload[12:14], 'little') / 1e3)
+              for time, kind, payload in recorded if kind == PILOT]
+    alone = max(time for time, kind, payload in recorded
+                if kind == STATIONS and time < -5.0 and not payload[0])
+    toggle = [(time, volts) for time, duty, volts in pilots if alone - 10 < time < alone
+              and duty == 100]
+    woken = next(time for time, duty, _ in pilots if time > toggle[-1][0] and duty == 5)
+    back = next(time for time, kind, payload in recorded
+                if kind == STATIONS and time > woken and payload[0])
+    assert [round(volts) for _, volts in toggle] == [6, 9]
+    assert 6.0 < back - woken < 8.0
+
+    run = next(run for run in SERVED if run.name.startswith('dspace-iso-2-dc-pause-1'))
+    bench = replay(run, make_bench, run.station)
+    assert bench.state is LinkState.MATCHED
+    keys = len(bench.keys)
+    bench.data_link(DataLink.PAUSE)
+    bench.pilot('B', digital=False)
+    bench.link = False
+    bench.wait(30.0)
+    begin = bench.now
+    bench.pilot('C', digital=False)
+    bench.run(begin + toggle[1][0] - toggle[0][0])
+    bench.pilot('B', digital=False, toggles=1)
+    bench.run(begin + woken - toggle[0][0])
+    bench.pilot('B', toggles=1)
+    bench.run(begin + back - toggle[0][0])
+    assert bench.state is LinkState.MATCHING
+    bench.link = True
+    bench.wait(0.2)
+    assert bench.state is LinkState.MATCHED
+    assert len(bench.keys) == keys
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.name.split('.')[0])

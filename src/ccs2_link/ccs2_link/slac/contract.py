@@ -65,12 +65,31 @@ class LinkState(enum.Enum):
     """Matching failed; waits for the next plug-in or retry."""
 
 
+class WishKind(enum.Enum):
+    """What matching asks of the pilot; the station's safety supervisor alone moves it."""
+
+    NONE = 0
+    STEP = 1
+    """A step through state F, so that the vehicle starts matching anew."""
+    STEADY = 2
+    """No 5 % duty any more: matching with this vehicle is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PilotWish:
+    """A wish that stands; each step that is wished for has a number of its own."""
+
+    kind: WishKind = WishKind.NONE
+    number: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
     """Everything that is shown of the link; never the key. Attenuations in dB."""
 
     state: LinkState
     message: str
+    pilot_wish: PilotWish = PilotWish()
     peer_mac: bytes | None = None
     run_id: bytes | None = None
     nid: bytes | None = None

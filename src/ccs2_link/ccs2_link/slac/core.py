@@ -11,7 +11,15 @@ from ccs2_link.homeplug.frame import Frame, decode, encode
 from ccs2_link.homeplug.layout import Message
 from ccs2_link.homeplug.messages import BROADCAST
 from ccs2_link.slac.amp_map import AmpMapExchange
-from ccs2_link.slac.contract import Changed, LinkState, Output, Pilot, ResetModem, Send
+from ccs2_link.slac.contract import (
+    Changed,
+    LinkState,
+    Output,
+    Pilot,
+    PilotWish,
+    ResetModem,
+    Send,
+)
 from ccs2_link.slac.local_modem import LocalModem
 
 
@@ -24,7 +32,8 @@ class SlacCore(ABC):
         self._local = LocalModem(self._send, random)
         self._amp_map = AmpMapExchange(self._send)
         self._message = 'modem is not ready'
-        self._shown = (LinkState.UNAVAILABLE, self._message)
+        self._wish = PilotWish()
+        self._shown = (LinkState.UNAVAILABLE, self._message, self._wish)
         self._pilot = Pilot()
         self._matches = 0
         self._failures = 0
@@ -79,9 +88,10 @@ class SlacCore(ABC):
 
     def _flush(self) -> list[Output]:
         """Return what has come out, the status last if it is another than before."""
-        shown = (self._state(), self._message)
+        state = self._state()
+        shown = (state, self._message, self._wish)
         if shown != self._shown:
             self._shown = shown
-            self._out.append(Changed(*shown))
+            self._out.append(Changed(state, self._message))
         out, self._out = self._out, []
         return out

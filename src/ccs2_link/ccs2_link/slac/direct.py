@@ -9,7 +9,9 @@ from ccs2_link.slac.contract import (
     LinkStatus,
     Output,
     Pilot,
+    PilotWish,
     ResetModem,
+    WishKind,
 )
 
 
@@ -17,13 +19,15 @@ class DirectLink:
     """A LinkCore that needs no modem: matched while a vehicle is plugged in with 5 % duty on.
 
     For simulation and for benches where car and station share an Ethernet. After the upper layer
-    ended the link it stays down until the pilot has left 5 % once, as a SLAC link would.
+    ended the link it stays down until the pilot has left 5 % once, as a SLAC link would; after an
+    error it wishes for a step of the pilot.
     """
 
     def __init__(self) -> None:
         self._ready = False
         self._pilot = Pilot()
         self._ended = False
+        self._wish = PilotWish()
         self._matches = 0
         self._state = LinkState.UNAVAILABLE
         self._message = 'interface is missing'
@@ -38,11 +42,15 @@ class DirectLink:
         self._pilot = pilot
         if not pilot.matchable:
             self._ended = False
+        if not pilot.plugged:
+            self._wish = PilotWish(number=self._wish.number)
         return self._update()
 
     def data_link(self, now: float, request: DataLink) -> list[Output]:
         """Take the link down until the pilot starts anew."""
         self._ended = self._pilot.matchable
+        if request is DataLink.ERROR and self._pilot.plugged:
+            self._wish = PilotWish(WishKind.STEP, self._wish.number + 1)
         return self._update()
 
     def receive(self, now: float, frame: bytes) -> list[Output]:
@@ -64,7 +72,8 @@ class DirectLink:
 
     def status(self) -> LinkStatus:
         """Return the present status."""
-        return LinkStatus(self._state, self._message, matches=self._matches)
+        return LinkStatus(
+            self._state, self._message, pilot_wish=self._wish, matches=self._matches)
 
     def _update(self) -> list[Output]:
         if not self._ready:

@@ -43,8 +43,8 @@ from ccs2_link.slac.timing import (
     C_CONN_MAX_MATCH,
     C_EV_MATCH_RETRY,
     C_EV_START_ATTEN_CHAR_INDS,
-    T_CONN_RESUME,
     TP_EV_BATCH_MSG_INTERVAL,
+    TT_CONN_RESUME,
     TT_EV_ATTEN_RESULTS,
     TT_EV_VALIDATE_AGAIN,
     TT_LINK_STATUS_POLL_JOINING,
@@ -197,7 +197,7 @@ class EvSlac(SlacCore):
             if self._phase in (Phase.IDLE, Phase.FAILED):
                 self._rest(now)
             elif self._phase is Phase.PAUSED:
-                self._join(now, T_CONN_RESUME)
+                self._join(now, TT_CONN_RESUME)
         return self._flush()
 
     def data_link(self, now: float, request: DataLink) -> list[Output]:

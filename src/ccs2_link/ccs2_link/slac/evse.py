@@ -36,6 +36,8 @@ from ccs2_link.slac.contract import (
     Output,
     Pilot,
     PilotState,
+    PilotWish,
+    WishKind,
 )
 from ccs2_link.slac.core import SlacCore
 from ccs2_link.slac.local_modem import Key
@@ -44,9 +46,8 @@ from ccs2_link.slac.session import Session, Stage
 from ccs2_link.slac.timing import (
     C_EV_MATCH_RETRY,
     C_SEQU_RETRY,
-    T_CONN_RESUME,
-    T_STEP_EF,
     TP_MATCH_LEAVE,
+    TT_CONN_RESUME,
     TT_EVSE_SLAC_INIT,
     TT_LINK_STATUS_POLL_JOINING,
     TT_LINK_STATUS_POLL_MATCHED,
@@ -56,13 +57,16 @@ from ccs2_link.slac.timing import (
 
 PILOT_GRACE = TP_MATCH_LEAVE / 2
 """After 5 % duty went off, the upper layer has this long [s] to say that it is a pause."""
+STEP_PATIENCE = 4.0
+"""The pilot has this long [s] to begin the step that is wished for; without one it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvseConfig:
     """Settings of a station's SLAC; the defaults are the standard's.
 
-    `init_timeout` [s] is TT_EVSE_SLAC_init; `attempts` how often it is waited out per plug-in.
+    `init_timeout` [s] is TT_EVSE_SLAC_init; `attempts` how often it is waited out per plug-in,
+    with a step of the pilot in between.
     A car whose mean attenuation is above `max_attenuation` [dB] is at another station's cable and
     is not matched. After `reset_after` failed matches in a row the modem is restarted, at most
     once per plug-in; 0 never does. `amplitude_map` is sent to the car once matched.
@@ -103,7 +107,10 @@ class Phase(enum.Enum):
     """The car has the key; both modems have to find into one network."""
     MATCHED = enum.auto()
     PAUSED = enum.auto()
+    RESUMING = enum.auto()
+    """After a pause the modems have to find each other in the network that was kept."""
     FAILED = enum.auto()
+    """Waits for a step of the pilot, or has given up until the next plug-in."""
 
 
 _STATES = {
@@ -115,9 +122,16 @@ _STATES = {
     Phase.JOINING: LinkState.MATCHING,
     Phase.MATCHED: LinkState.MATCHED,
     Phase.PAUSED: LinkState.UNMATCHED,
+    Phase.RESUMING: LinkState.MATCHING,
     Phase.FAILED: LinkState.FAILED,
 }
-_JOINED = (Phase.JOINING, Phase.MATCHED, Phase.PAUSED)
+_LINKED = (Phase.MATCHED, Phase.PAUSED, Phase.RESUMING)
+"""The vehicle takes itself to be in the network: when that ends without it, it has to be told."""
+_JOINED = (Phase.JOINING, *_LINKED)
+_WISHES = {
+    WishKind.STEP: 'the pilot shall step through state F',
+    WishKind.STEADY: 'given up until the vehicle is plugged in anew or toggles',
+}
 _PROGRESS = {
     Stage.RESTARTED: 'waits for the vehicle',
     Stage.SOUNDING: 'vehicle is sounding',
@@ -154,6 +168,7 @@ class EvseSlac(SlacCore):
         self._hold = False
         self._slept = False
         self._attempts = 0
+        self._trouble = ''
         self._peer: Session | None = None
         self._confirmations = 0
         self._failed_in_a_row = 0
@@ -175,6 +190,8 @@ class EvseSlac(SlacCore):
         if not ready:
             if self._phase in _JOINED:
                 self._count_failure('modem went away')
+            if self._phase in _LINKED:
+                self._wish_for(WishKind.STEP, 'modem went away')
             expected = self._local.settling(now) and not self._disclosed
             self._clear()
             self._local.gone()
@@ -195,21 +212,28 @@ class EvseSlac(SlacCore):
         before, self._pilot = self._pilot, pilot
         if not pilot.matchable:
             self._hold = False
+        if not pilot.plugged:
+            # State E or F is the step that was wished for, anything else makes it pointless.
+            self._wish_for(WishKind.NONE)
         if pilot.state in (PilotState.A, PilotState.UNKNOWN) and before.state is not pilot.state:
             self._attempts = 0
             self._reset_in_plug_in = False
             self._runs.forgive()
+        toggled = pilot.toggles > before.toggles
         if not pilot.plugged:
             self._stop(now, f'pilot in {pilot.state.name}')
         elif self._phase is Phase.PAUSED:
-            self._wake_up(now, before)
+            self._wake_up(now, toggled)
+        elif toggled and self._wish.kind is WishKind.STEADY:
+            self._begin_again(now)
         elif pilot.digital:
             self._grace_due = math.inf
-            if self._phase is Phase.IDLE:
+            returned = self._phase is Phase.FAILED and not before.matchable
+            if returned or self._phase is Phase.IDLE:
                 self._rest(now)
-        elif self._phase in _JOINED:
+        elif self._phase in (Phase.JOINING, Phase.MATCHED):
             self._grace_due = min(self._grace_due, now + PILOT_GRACE)
-        else:
+        elif self._phase is not Phase.RESUMING:
             self._stop(now, '5 % duty is off')
         return self._flush()
 
@@ -223,9 +247,18 @@ class EvseSlac(SlacCore):
                 self._slept = not self._pilot.digital
                 self._enter(Phase.PAUSED, 'paused; the network is kept')
             else:
-                self._hold = self._pilot.matchable
-                self._leave(now, f'upper layer asked for D-LINK_{request.name}')
+                why = f'upper layer asked for D-LINK_{request.name}'
+                if request is DataLink.ERROR:
+                    self._wish_for(WishKind.STEP, why)
+                else:
+                    self._hold = self._pilot.matchable
+                self._leave(now, why)
         return self._flush()
+
+    def reset(self, now: float, reason: str) -> list[Output]:
+        """Restart the modem and start again unmatched, even with a vehicle that was given up."""
+        self._attempts = 0
+        return super().reset(now, reason)
 
     def tick(self, now: float) -> list[Output]:
         """Do what is due."""
@@ -259,6 +292,7 @@ class EvseSlac(SlacCore):
         return LinkStatus(
             state=self._state(),
             message=self._message,
+            pilot_wish=self._wish,
             peer_mac=mac,
             run_id=run_id,
             nid=nid_of(self._nmk) if self._local.key is Key.SET else None,
@@ -277,9 +311,12 @@ class EvseSlac(SlacCore):
         if self._phase is Phase.MATCHING:
             handler = self._handlers.get(type(frame.message))
             return handler is not None and handler(now, frame.source, frame.message)
-        if self._phase is Phase.JOINING and self._peer and frame.source == self._peer.key[0]:
-            return self._repeat_confirmation(frame) or self._start_over(now, frame.message)
-        return False
+        if self._peer is None or frame.source != self._peer.key[0]:
+            return False
+        if self._phase in (Phase.JOINING, Phase.MATCHED) and self._repeat_confirmation(frame):
+            return True
+        joining = self._phase in (Phase.JOINING, Phase.RESUMING)
+        return joining and self._start_over(now, frame.message)
 
     def _on_parm(self, now: float, source: bytes, message: CmSlacParmReq) -> bool:
         return now < self._open_until and self._runs.on_parm(now, source, message)
@@ -353,20 +390,22 @@ class EvseSlac(SlacCore):
         elif self._phase is Phase.MATCHING:
             self._message = _PROGRESS[self._runs.stage]
             if not self._runs and self._runs.stage is not Stage.RESTARTED:
-                self._runs.clear()
+                self._runs.go_on()
                 self._match_failed(now, 'no run led to a match')
-        elif self._phase is Phase.JOINING and self._local.link_up:
+        elif self._phase in (Phase.JOINING, Phase.RESUMING) and self._local.link_up:
             self._matched(now)
         elif self._phase is Phase.MATCHED and self._local.link_lost:
-            self._count_failure('link lost')
-            self._leave(now, 'link to the vehicle is lost')
+            self._lose(now, 'link lost', 'link to the vehicle is lost')
 
     def _time_out(self, now: float) -> None:
         self._due = math.inf
         if self._phase is Phase.JOINING:
             self._count_failure('not joined')
             self._leave(now, 'vehicle did not join the network in time')
+        elif self._phase is Phase.RESUMING:
+            self._lose(now, 'not resumed', 'vehicle did not come back after the pause')
         elif self._phase is Phase.FAILED:
+            self._wish_for(WishKind.NONE)
             self._rest(now)
         elif self._phase is Phase.RESTARTING:
             self._enter(Phase.NO_MODEM, 'modem did not come back')
@@ -376,6 +415,11 @@ class EvseSlac(SlacCore):
     def _rest(self, now: float) -> None:
         """Start to match if the pilot allows, else wait for it."""
         self._due = math.inf
+        if self._wish.kind is not WishKind.NONE:
+            if self._wish.kind is WishKind.STEP and self._pilot.digital:
+                self._due = now + STEP_PATIENCE
+            self._enter(Phase.FAILED, f'{self._trouble}; {_WISHES[self._wish.kind]}')
+            return
         if self._hold or not self._pilot.matchable:
             self._enter(Phase.IDLE, 'no vehicle asks for communication')
             return
@@ -392,14 +436,19 @@ class EvseSlac(SlacCore):
             self._amp_map.open(now, self._peer.key[0], self._config.amplitude_map)
         self._enter(Phase.MATCHED, 'one network with the vehicle')
 
-    def _wake_up(self, now: float, before: Pilot) -> None:
+    def _wake_up(self, now: float, toggled: bool) -> None:
         """End a pause when 5 % duty comes back or the vehicle toggles."""
         self._slept = self._slept or not self._pilot.digital
-        woken = self._slept and self._pilot.digital
-        if woken or self._pilot.toggles > before.toggles:
+        if toggled or (self._slept and self._pilot.digital):
             self._local.watch_link(now, TT_LINK_STATUS_POLL_JOINING)
-            self._due = now + T_CONN_RESUME
-            self._enter(Phase.JOINING, 'resuming after a pause')
+            self._due = now + TT_CONN_RESUME
+            self._enter(Phase.RESUMING, 'resuming after a pause')
+
+    def _begin_again(self, now: float) -> None:
+        """Match with a vehicle that was given up and now wants to communicate."""
+        self._attempts = 0
+        self._wish_for(WishKind.NONE)
+        self._rest(now)
 
     def _stop(self, now: float, why: str) -> None:
         """End whatever goes on because the pilot no longer asks for communication."""
@@ -413,23 +462,35 @@ class EvseSlac(SlacCore):
     def _match_failed(self, now: float, reason: str) -> None:
         """Wait for another attempt: of the car, or after a while of our own."""
         self._count_failure(reason)
-        due = self._config.reset_after
+        due, over = self._config.reset_after, now >= self._open_until
         if due and self._failed_in_a_row >= due and not self._reset_in_plug_in:
             self._reset_in_plug_in = True
             self._failed_in_a_row = 0
+            if over:
+                self._wish_for(WishKind.STEP, reason)
             self._restart_modem(f'{due} matches failed in a row')
-        elif now >= self._open_until:
+        elif over:
             self._attempts += 1
             again = self._attempts < self._config.attempts
-            self._due = now + T_STEP_EF if again else math.inf
-            self._enter(Phase.FAILED, reason)
+            self._wish_for(WishKind.STEP if again else WishKind.STEADY, reason)
+            self._rest(now)
 
     def _count_failure(self, reason: str) -> None:
         self._failures += 1
         self._failed_in_a_row += 1
         self._counters[f'matches failed, {reason}'] += 1
 
+    def _lose(self, now: float, failure: str, why: str) -> None:
+        """Leave a network that the vehicle may take itself to be in."""
+        self._count_failure(failure)
+        self._wish_for(WishKind.STEP, why)
+        self._leave(now, why)
+
     def _restart_modem(self, reason: str) -> None:
+        if self._phase in _LINKED:
+            self._wish_for(WishKind.STEP, 'modem was restarted')
+        elif self._wish.kind is WishKind.STEADY:
+            self._wish_for(WishKind.NONE)
         self._clear()
         self._order_restart(reason)
         self._enter(Phase.NO_MODEM, f'modem is being restarted: {reason}')
@@ -445,6 +506,11 @@ class EvseSlac(SlacCore):
             self._disclosed = False
         self._local.set_key(now, self._nmk)
         self._enter(Phase.KEYING, f'{why}; setting a key')
+
+    def _wish_for(self, kind: WishKind, trouble: str = '') -> None:
+        """Ask something of the pilot because of a trouble, and nothing else any more."""
+        number = self._wish.number + (kind is WishKind.STEP)
+        self._wish, self._trouble = PilotWish(kind, number), trouble
 
     def _clear(self) -> None:
         self._runs.clear()

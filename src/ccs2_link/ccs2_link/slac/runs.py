@@ -46,7 +46,7 @@ class Runs:
     ) -> None:
         """Answer cars through `send(destination, message)`; count what goes wrong."""
         self.stage = Stage.RESTARTED
-        """The furthest that any run has come since `clear`."""
+        """The furthest that any run has come since `clear` or `go_on`."""
         self._own_mac = own_mac
         self._calibration = calibration
         self._max_attenuation = max_attenuation
@@ -64,6 +64,10 @@ class Runs:
         """End all runs."""
         self._pending.clear()
         self._sessions.clear()
+        self.stage = Stage.RESTARTED
+
+    def go_on(self) -> None:
+        """Begin anew after all runs have failed; who was answered just now may still go on."""
         self.stage = Stage.RESTARTED
 
     def forgive(self) -> None:

@@ -27,10 +27,9 @@ TT_MATCHING_RATE = 0.4
 """The car waits so long between two attempts."""
 TP_MATCH_LEAVE = 1.0
 """The logical network is left within this time."""
-T_STEP_EF = 4.0
-"""Shortest time in pilot state E or F that makes a car start again."""
-T_CONN_RESUME = 6.0
-"""After a pause the link is back within this time."""
+TT_CONN_RESUME = 12.0
+"""After a pause the link is waited for this long: it shall be back within T_conn_resume, 6 s, but a
+recorded station and car took between 7 and 8 s."""
 TT_LINK_STATUS_POLL_JOINING = 0.1
 TT_LINK_STATUS_POLL_MATCHED = 0.25
 TT_SET_KEY = 1.0

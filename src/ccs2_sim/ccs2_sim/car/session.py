@@ -29,7 +29,7 @@ from ccs2_sim.powerline.car_link import CarLink
 #: How long the station may take to offer digital communication after the plug is in, s.
 PILOT_PATIENCE = 30.0
 #: How long station and car may take to find each other by SLAC, s.
-MATCH_PATIENCE = 60.0
+MATCH_PATIENCE = 120.0
 #: Below this voltage the plug may be pulled, V; how long the car waits for it and for the lock, s.
 SAFE_VOLTAGE = 60.0
 UNPLUG_PATIENCE = 10.0
@@ -58,6 +58,7 @@ class Session:
         self._lost = ''
         self._link: Link | None = None
         self._modem: CarLink | None = None
+        self._asleep = visit.asleep
         self._endpoint: sdp.Endpoint | None = None
         self._engine: Engine | None = None
         self._written: float | None = None
@@ -250,12 +251,17 @@ class Session:
     async def _match(self) -> None:
         """Find the station by SLAC, if the car has a modem."""
         modem = self._modem
-        if modem is not None:
-            self._enter('SLAC')
-            modem.pilot('B', digital=True)
-            await self._until(
-                lambda state: modem.status.state is LinkState.MATCHED,
-                MATCH_PATIENCE, 'no station was found by SLAC')
+        if modem is None:
+            return
+
+        def matched(state: VehicleState) -> bool:
+            stepped = not state.duty    # E or F
+            self._asleep = self._asleep and not stepped
+            modem.pilot('F' if stepped else 'B', _is_digital(state) and not self._asleep)
+            return modem.status.state is LinkState.MATCHED
+
+        self._enter('SLAC')
+        await self._until(matched, MATCH_PATIENCE, 'no station was found by SLAC')
 
     async def _run(self, engine: Engine) -> Outcome:
         """Run one engine to its end."""

@@ -46,6 +46,8 @@ class Visit:
     """Goes on without TLS where the station has none, instead of leaving."""
     line: str = ''
     """Socket of the car's modem on a virtual power line; '' = the interface is the link."""
+    asleep: bool = False
+    """Its modem sleeps at plug-in, until the pilot steps through state E or F."""
     sleep: float = 10.0
     """s that a paused session sleeps."""
 

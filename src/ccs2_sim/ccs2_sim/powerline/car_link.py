@@ -40,6 +40,7 @@ class CarLink:
         kernel = None if interface_info.index_of(interface) else Tap(interface, address)
         self.modem: Modem = make_modem(line, address, interface, kernel)
         self._config = config
+        self._pilot = Pilot()
         self._on_change = on_change
         self._runner = LinkRunner(
             self.modem,
@@ -59,7 +60,10 @@ class CarLink:
 
     def pilot(self, state: str, digital: bool) -> None:
         """Tell what the car measures on the pilot: its own state A to F, and 5 % duty or not."""
-        self._runner.pilot(Pilot(PilotState[state], digital))
+        pilot = Pilot(PilotState[state], digital)
+        if pilot != self._pilot:
+            self._pilot = pilot
+            self._runner.pilot(pilot)
 
     def pause(self) -> None:
         """Let the link sleep; it comes back when the pilot is digital again."""
