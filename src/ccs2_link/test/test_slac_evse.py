@@ -648,9 +648,44 @@ def test_a_modem_that_takes_no_key_is_restarted(make_bench):
     bench = make_bench(up=False)
     bench.answering = False
     bench.modem(True)
-    bench.wait(3.1)
+    bench.wait(5.1)
     assert bench.resets == ['it does not take a key']
-    assert len([1 for frame in bench.raw if frame[15:17] == b'\x08\x60']) == 3
+    assert len([1 for frame in bench.raw if frame[15:17] == b'\x08\x60']) == 5
+
+
+def test_a_modem_without_flash_is_named(make_bench):
+    bench = make_bench(up=False)
+    bench.answering = False
+    bench.modem(True)
+    bench.modem_says(vendor.VsHostActionInd(action=0))
+    bench.wait(5.1)
+    assert bench.resets == ['it asks for firmware']
+
+
+def test_a_modem_that_hangs_is_restarted(bench, car):
+    bench.pilot('A', digital=False)
+    bench.wait(100.0)
+    assert bench.resets == []
+    bench.answering = False
+    bench.wait(39.0)
+    assert bench.resets == []
+    bench.wait(2.0)
+    assert bench.resets == ['it does not answer']
+    bench.answering = True
+    bench.wait(8.0)
+    bench.pilot('B')
+    car.matched()
+    assert bench.state is LinkState.MATCHED
+
+
+def test_a_modem_that_does_not_tell_its_version_is_not_taken_to_hang(make_bench):
+    bench = make_bench(up=False)
+    bench.answering = False
+    bench.modem(True)
+    bench.modem_says(mme.CmSetKeyCnf(
+        result=1, my_nonce=bytes(4), your_nonce=bench.raw[-1][20:24]))
+    bench.wait(1000.0)
+    assert bench.resets == []
 
 
 def test_an_answer_with_another_nonce_is_no_modem(make_bench):
@@ -690,7 +725,9 @@ def test_a_restart_that_the_key_causes_does_not_set_the_key_again(make_bench):
 def test_a_modem_that_does_not_come_back_is_unavailable(make_bench):
     bench = make_bench()
     bench.modem(False)
-    bench.wait(5.1)
+    bench.wait(19.9)
+    assert bench.state is LinkState.UNMATCHED
+    bench.wait(0.2)
     assert bench.state is LinkState.UNAVAILABLE
 
 

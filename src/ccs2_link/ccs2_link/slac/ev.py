@@ -174,7 +174,7 @@ class EvSlac(SlacCore):
             if self._phase is Phase.NO_MODEM:
                 self._rest(now)
             elif self._phase is Phase.JOINING:
-                self._local.settled()
+                self._local.settled(now)
                 self._local.watch_link(now, TT_LINK_STATUS_POLL_JOINING)
         elif self._phase is Phase.JOINING:
             # It restarts with the new key: the join goes on when it is back.

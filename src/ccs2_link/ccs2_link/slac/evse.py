@@ -201,7 +201,7 @@ class EvseSlac(SlacCore):
             else:
                 self._enter(Phase.NO_MODEM, 'modem is not ready')
         elif self._phase is Phase.RESTARTING:
-            self._local.settled()
+            self._local.settled(now)
             self._rest(now)
         elif self._phase is Phase.NO_MODEM:
             self._set_key(now, 'modem is up')
@@ -382,11 +382,15 @@ class EvseSlac(SlacCore):
 
     def _follow(self, now: float) -> None:
         """Go on where modem or runs have got to a point that the station waits for."""
-        if self._phase is Phase.KEYING:
+        if self._local.hangs:
+            self._restart_modem('it does not answer')
+        elif self._phase is Phase.KEYING:
             if self._local.key is Key.SET:
                 self._rest(now)
             elif self._local.key is Key.REFUSED:
-                self._restart_modem('it does not take a key')
+                firmware = self._local.wants_firmware
+                self._restart_modem(
+                    'it asks for firmware' if firmware else 'it does not take a key')
         elif self._phase is Phase.MATCHING:
             self._message = _PROGRESS[self._runs.stage]
             if not self._runs and self._runs.stage is not Stage.RESTARTED:

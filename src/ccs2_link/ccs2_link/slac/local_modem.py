@@ -12,6 +12,7 @@ from ccs2_link.homeplug.keys import Nmk, nid_of
 from ccs2_link.homeplug.layout import Message
 from ccs2_link.homeplug.messages import CmSetKeyCnf, CmSetKeyReq
 from ccs2_link.homeplug.vendor import (
+    VsHostActionInd,
     VsPlLinkStatusCnf,
     VsPlLinkStatusReq,
     VsSwVerCnf,
@@ -19,11 +20,15 @@ from ccs2_link.homeplug.vendor import (
 )
 from ccs2_link.slac.timing import T_KEY_SETTLE, TT_SET_KEY
 
-KEY_ATTEMPTS = 3
+KEY_ATTEMPTS = 5
 LOST_ANSWERS = 2
 """So many polls in a row that say "no link" mean that the link is lost."""
 LINK_SILENCE = 1.0
 """A modem that does not answer polls for this long [s] has lost its link."""
+PROBE_PERIOD = 10.0
+"""A modem whose link is not watched is asked for its version so often [s]."""
+PROBES = 3
+"""So many questions in a row without an answer mean that the modem hangs."""
 _LINK_UP = 1
 
 
@@ -38,7 +43,7 @@ class Key(enum.Enum):
 
 
 class LocalModem:
-    """Sets the key, learns the modem's address and version, and watches the link.
+    """Sets the key, learns the modem's address and version, watches the link and the modem itself.
 
     A modem is known by its answer to a CM_SET_KEY.REQ: that request goes to an address which is
     not sent on the line, and the answer repeats its random nonce. All else is believed only from
@@ -57,6 +62,8 @@ class LocalModem:
         self.set_key_result: int | None = None
         self.link_up = False
         self.link_lost = False
+        self.hangs = False
+        self.wants_firmware = False
         self._send = send
         self._random = random
         self._nmk: Nmk | None = None
@@ -69,6 +76,8 @@ class LocalModem:
         self._poll_due = math.inf
         self._down_answers = 0
         self._heard = -math.inf
+        self._probe_due = math.inf
+        self._probes = 0
 
     def set_key(self, now: float, nmk: Nmk, nid: bytes | None = None) -> None:
         """Start to give the modem this key; `key` tells what becomes of it.
@@ -84,7 +93,8 @@ class LocalModem:
     def gone(self) -> None:
         """Take the news that the modem does not work: wait for no answer of it."""
         self.stop_watching()
-        self._key_due = math.inf
+        self._key_due = self._probe_due = math.inf
+        self.hangs = False
         if self.key is not Key.SET:
             self.key = Key.NONE
 
@@ -100,9 +110,10 @@ class LocalModem:
         """
         return self.key is Key.SET and now < self._settled
 
-    def settled(self) -> None:
+    def settled(self, now: float) -> None:
         """Take note that the restart which the key causes has happened."""
         self._settled = -math.inf
+        self._answered(now)
 
     def watch_link(self, now: float, every: float) -> None:
         """Poll the link status now and `every` so many seconds."""
@@ -123,10 +134,15 @@ class LocalModem:
         message = frame.message
         if isinstance(message, CmSetKeyCnf):
             return self._on_set_key(now, frame.source, message)
+        if isinstance(message, VsHostActionInd) and self.mac is None:
+            # Only a hint for people, and only before there is a modem that it could be compared to.
+            self.wants_firmware = True
+            return True
         if self.mac is None or frame.source != self.mac:
             return False
         if isinstance(message, VsSwVerCnf):
             self.version = message.version
+            self._answered(now)
         elif isinstance(message, VsPlLinkStatusCnf):
             self._on_link_status(now, message)
         else:
@@ -144,10 +160,23 @@ class LocalModem:
         if now >= self._poll_due:
             self.link_lost = self.link_lost or now - self._heard >= LINK_SILENCE
             self._poll(now)
+        if now >= self._probe_due:
+            self._probe(now)
 
     def deadline(self) -> float:
         """Return when `tick` is due, infinity if never."""
-        return min(self._key_due, self._poll_due)
+        return min(self._key_due, self._poll_due, self._probe_due)
+
+    def _answered(self, now: float) -> None:
+        self._probes = 0
+        self._probe_due = now + PROBE_PERIOD
+
+    def _probe(self, now: float) -> None:
+        """Ask for the version again; who never told it may not know the question."""
+        self.hangs = bool(self.version) and self._probes >= PROBES
+        self._probes += 1
+        self._probe_due = now + PROBE_PERIOD
+        self._send(LOCAL_MODEM, VsSwVerReq())
 
     def _try_key(self, now: float) -> None:
         if self._nmk is None:
@@ -170,6 +199,7 @@ class LocalModem:
         self.mac = source
         self._key_due = math.inf
         self._settled = now + T_KEY_SETTLE
+        self._answered(now)
         self._send(LOCAL_MODEM, VsSwVerReq())
         return True
 

@@ -36,8 +36,9 @@ TT_SET_KEY = 1.0
 """Wait for CM_SET_KEY.CNF of the own modem."""
 T_KEY_SETTLE = 10.0
 """A modem that restarts within this time after a new key does so because of the key."""
-TT_MODEM_RESTART = 5.0
-"""A modem that restarts with a new key is back within this time."""
+TT_MODEM_RESTART = 20.0
+"""A modem that restarts with a new key is back within this time; setting the key of one that is
+slower again would only restart it again."""
 VALIDATE_TIMER_UNIT = 0.1
 TT_EV_VALIDATE_AGAIN = 0.5
 """The car repeats CM_VALIDATE.REQ after this time if the station was not ready."""
