@@ -31,8 +31,13 @@ from ccs2_link.modem.qca7000_protocol import (
 SUPERVISION_PERIOD = 1.0
 RESET_POLLS = 10
 """So many supervisions may pass after a reset until the modem says that it runs."""
+START_POLLS = 5
+"""A modem that restarts by itself, as with a new key, is given so many supervisions to say that it
+runs: a reset now could interrupt it while it writes the key to its flash."""
+STUCK_POLLS = 2
+"""So many supervisions in a row without room for what waits restart the modem."""
 BAD_BLOCKS = 3
-"""So many reads in a row without a packet in them restart the modem."""
+"""So many reads in a row with nothing but noise in them restart the modem."""
 MANAGEMENT_QUEUE = 64
 DATA_QUEUE = 10
 MAX_ROUNDS = 16
@@ -72,6 +77,8 @@ class Qca7000Device:
         self._management: deque[bytes] = deque()
         self._data: deque[bytes] = deque()
         self._reset_polls = 0
+        self._start_polls = 0
+        self._stuck_polls = 0
         self._bad_blocks = 0
         self._counters: Counter[str] = Counter()
 
@@ -132,20 +139,18 @@ class Qca7000Device:
 
     def supervise(self) -> None:
         """Check the signature, and bring an unknown modem into step."""
-        if self.sync is Sync.READY:
-            if not self._signature_is_good():
-                self._counters['signatures wrong'] += 1
-                self._lose()
-        elif self.sync is Sync.UNKNOWN:
-            if self._signature_is_good():
-                self.reset()
-            else:
-                self._counters['signatures wrong'] += 1
+        good = self._signature_is_good()
+        if self.sync is Sync.RESET:
+            self._await_start(good)
+        elif not good:
+            self._counters['signatures wrong'] += 1
+            self._lose()
+        elif self.sync is Sync.READY:
+            self._look_for_room()
+        elif self._start_polls:
+            self._start_polls -= 1
         else:
-            self._reset_polls += 1
-            if self._reset_polls >= RESET_POLLS:
-                self._counters['resets without answer'] += 1
-                self.sync = Sync.UNKNOWN
+            self.reset()
 
     def reset(self) -> None:
         """Order the modem to restart."""
@@ -166,14 +171,30 @@ class Qca7000Device:
         """Take the modem as running if it says who it is and its buffer is empty."""
         self._read(Register.SIGNATURE)  # the first read after power-up may be wrong
         good = self._read(Register.SIGNATURE) == SIGNATURE
+        self._lose()
+        self._start_polls = 0
         if good and self._read(Register.WRBUF_SPC_AVA) == BUFFER_SIZE:
-            self._lose()
             self.sync = Sync.READY
-            self._bad_blocks = 0
+            self._bad_blocks = self._stuck_polls = 0
             self._on_ready(True)
         else:
             self._counters['starts without synchronisation'] += 1
-            self._lose()
+
+    def _await_start(self, signature_is_good: bool) -> None:
+        """Wait for the modem to say that it runs; after a while go by what it looks like."""
+        self._reset_polls += 1
+        if self._reset_polls >= RESET_POLLS:
+            self._counters['resets without answer'] += 1
+            self.sync = Sync.UNKNOWN
+            if signature_is_good:
+                self._synchronise()
+
+    def _look_for_room(self) -> None:
+        """Restart a modem that has taken nothing for a while, as its TX watchdog would."""
+        self._stuck_polls = self._stuck_polls + 1 if self.waiting else 0
+        if self._stuck_polls > STUCK_POLLS:
+            self._counters['restarts for lack of room'] += 1
+            self.reset()
 
     def _lose(self) -> None:
         """Take the modem as not understood: what was under way is void."""
@@ -184,6 +205,7 @@ class Qca7000Device:
         self._management.clear()
         self._data.clear()
         if was_ready:
+            self._start_polls = START_POLLS
             self._on_ready(False)
 
     def _signature_is_good(self) -> bool:
@@ -201,8 +223,11 @@ class Qca7000Device:
             self._write(Register.BFR_SIZE, available)
             command = READ_BUFFER_COMMAND
             block = self._bus.transfer(command + bytes(available))[len(command) :]
+            noise = self._parser.errors.total()
             frames = self._parser.feed(block)
-            self._bad_blocks = 0 if frames else self._bad_blocks + 1
+            # A block may hold the middle of a packet and no end: that is not noise.
+            noisy = not frames and self._parser.errors.total() > noise
+            self._bad_blocks = self._bad_blocks + 1 if noisy else 0
             self._counters['frames received'] += len(frames)
             for frame in frames:
                 self._on_frame(frame)
@@ -230,6 +255,7 @@ class Qca7000Device:
                     self._counters['waits for room'] += 1
                     return
             queue.popleft()
+            self._stuck_polls = 0
             self._write(Register.BFR_SIZE, len(packet))
             self._bus.transfer(WRITE_BUFFER_COMMAND + packet)
             self._counters['frames sent'] += 1

@@ -16,6 +16,8 @@ from ccs2_sim.powerline.line import Network, PowerLine
 
 KEY_DELAY = 0.05
 """The answer to a new key is out for this long [s] before the modem restarts with it."""
+LAST_MESSAGE = 0xFF
+"""With this protocol message number all recorded modems answer a new key."""
 VERSION = b'SIM-QCA7005-1.1.0'
 _MANAGEMENT = b'\x88\xe1'
 _MULTICAST_BIT = 1
@@ -133,7 +135,9 @@ class Firmware:
             self._network = (message.nid, message.new_key)
             self._joined = now + self._config.join_time
             nonce = self._random.randbytes(4)
-            self._answer(mme.CmSetKeyCnf(result=1, my_nonce=nonce, your_nonce=message.my_nonce))
+            self._answer(mme.CmSetKeyCnf(
+                result=1, my_nonce=nonce, your_nonce=message.my_nonce,
+                protocol_message=LAST_MESSAGE))
             if self._config.restarts_on_key:
                 self._joined = math.inf
                 self._restart_due = now + KEY_DELAY

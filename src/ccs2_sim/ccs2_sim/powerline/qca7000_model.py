@@ -64,6 +64,7 @@ class Qca7000Model:
         self._on_interrupt = on_interrupt
         self._on_reset = on_reset
         self._running = False
+        self._answering = False
         self._cause = Interrupt(0)
         self._enabled = 0
         self._transfer_size = 0
@@ -86,7 +87,7 @@ class Qca7000Model:
             raise OSError('bad file descriptor')
         octets = bytes(values)
         self.clocked += len(octets)
-        if self.faults.deaf or not self._running:
+        if self.faults.deaf or not self._answering:
             return [0xFF if self.faults.deaf else 0x00] * len(octets)
         command = int.from_bytes(octets[:2], 'big')
         body = octets[2:]
@@ -101,9 +102,14 @@ class Qca7000Model:
 
     # The firmware's side.
 
+    def boot(self) -> None:
+        """Answer at the registers, while the firmware is still being loaded."""
+        self.power(False)
+        self._answering = True
+
     def power(self, up: bool) -> None:
         """Follow the firmware: down forgets everything, up raises CPU_ON."""
-        self._running = up
+        self._running = self._answering = up
         self._cause = Interrupt(0)
         self._enabled = int(ENABLED) if up else 0
         self._read_buffer.clear()
