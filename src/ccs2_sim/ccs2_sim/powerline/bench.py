@@ -1,7 +1,8 @@
 """Measure the link: SLAC, round trips and throughput through the SPI driver and the register model.
 
 `python -m ccs2_sim.powerline.bench` needs no privileges: the kernel's end of each interface is a
-local socket, and the line has no delay of its own. Everything runs in one process.
+local socket, and the line has no delay of its own. Everything runs in one process. As root it
+measures UDP and TCP of the kernel over TAP interfaces, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ccs2_link.link_runner import LinkRunner
 from ccs2_link.slac.contract import LinkState, Pilot, PilotState
 from ccs2_link.slac.ev import EvSlac
 from ccs2_link.slac.evse import EvseSlac
+from ccs2_sim.powerline import tap_host
 from ccs2_sim.powerline.firmware import FirmwareConfig
 from ccs2_sim.powerline.line import Path as LinePath
 from ccs2_sim.powerline.server import LineServer
@@ -163,16 +165,33 @@ async def measure() -> dict[str, float]:
         return figures
 
 
+async def measure_tap() -> dict[str, float]:
+    """Return the figures of IPv6 between two namespaces, none where they cannot be made."""
+    if not tap_host.possible():
+        return {}
+    measured = (await tap_host.measure(LinePath(delay=0.0)))['car'][2]
+    size = tap_host.PAYLOAD
+    return {
+        f'TAP: round trip, UDP with {size} octets, p50 [ms]': measured['median_ms'],
+        f'TAP: round trip, UDP with {size} octets, p99 [ms]': measured['p99_ms'],
+        'TAP: throughput, TCP [Mbit/s]': measured['mbit_s'],
+    }
+
+
+async def _all() -> dict[str, float]:
+    return {**await measure(), **await measure_tap()}
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Print the figures; with `--json` as one object."""
     options = sys.argv[1:] if args is None else args
-    figures = asyncio.run(measure())
+    figures = asyncio.run(_all())
     if '--json' in options:
         print(json.dumps(figures))
     else:
         print('link over the virtual line, through the SPI driver and the register model:')
         for name, value in figures.items():
-            print(f'  {name:40} {value:10.3f}')
+            print(f'  {name:44} {value:10.3f}')
     return 0
 
 
