@@ -17,6 +17,7 @@ from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug.frame import decode, encode
 from ccs2_link.homeplug.vendor import VsRsDevReq
 from ccs2_link.link_runner import LinkRunner
+from ccs2_link.modem import spi
 from ccs2_link.modem.bridge import Bridge
 from ccs2_link.modem.contract import ModemError
 from ccs2_link.modem.direct import DirectModem
@@ -241,6 +242,49 @@ def test_a_missing_spi_device_is_named():
         bus.transfer(b'\0\0')
 
 
+def test_a_kernel_buffer_that_is_too_small_is_named(monkeypatch, tmp_path):
+    buffer = tmp_path / 'bufsiz'
+    monkeypatch.setattr(spi, '_BUFFER_SIZE', buffer)
+    device = Spi()
+    device.open = lambda bus, number: None
+    for text in ('4096\n', '3169\n', 'much\n'):
+        buffer.write_text(text)
+        SpidevBus(0, 0, 8_000_000, lambda: device).open()
+    buffer.write_text('2048\n')
+    with pytest.raises(ModemError, match=r'spidev\.bufsiz is 2048'):
+        SpidevBus(0, 0, 8_000_000, lambda: device).open()
+
+
+def test_the_interrupt_is_a_rising_edge_on_its_line(monkeypatch):
+    gpiod = pytest.importorskip('gpiod')
+    asked, read, released = [], [], []
+    request = types.SimpleNamespace(
+        fd=7, read_edge_events=lambda: read.append(1), release=lambda: released.append(1))
+    monkeypatch.setattr(gpiod, 'request_lines', lambda chip, consumer, config: (
+        asked.append((chip, config)), request)[1])
+    line = GpioInterrupt('/dev/gpiochip0', 25)
+    (chip, config), = asked
+    assert chip == '/dev/gpiochip0'
+    assert list(config) == [25]
+    assert config[25].direction is gpiod.line.Direction.INPUT
+    assert config[25].edge_detection is gpiod.line.Edge.RISING
+    assert line.fileno() == 7
+    line.clear()
+    line.close()
+    assert (read, released) == ([1], [1])
+
+
+def test_a_gpio_line_that_is_not_to_be_had_is_named(monkeypatch):
+    gpiod = pytest.importorskip('gpiod')
+
+    def refuse(chip, consumer, config):
+        raise OSError(16, 'Device or resource busy')
+
+    monkeypatch.setattr(gpiod, 'request_lines', refuse)
+    with pytest.raises(ModemError, match=r'/dev/gpiochip0 line 25: .*busy'):
+        GpioInterrupt('/dev/gpiochip0', 25)
+
+
 def test_spi_is_opened_in_mode_3():
     device = Spi()
     device.open = lambda bus, number: None
@@ -272,8 +316,32 @@ def test_a_tap_exists_while_it_is_open_and_its_name_is_taken():
     for up in (True, False):
         tap.set_up(up)
         assert int((state / 'flags').read_text(), 16) & 1 == up
+    assert tap.present()
     tap.close()
     assert not state.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root to make a TAP')
+def test_a_tap_that_is_taken_away_ends_the_driver_even_while_it_is_down(tmp_path):
+    name = f'ccs2t{os.getpid() % 99999}'
+
+    async def scenario():
+        modem = VirtualModem(str(tmp_path / 'line'), MAC, name, Tap(name, MAC))
+        failures = []
+        modem.on_failure = failures.append
+        try:
+            await modem.open()
+        except ModemError as error:
+            pytest.skip(str(error))
+        ip('link', 'delete', name)
+        # Whoever takes the name is not the interface that was made.
+        ip('link', 'add', name, 'type', 'dummy')
+        await until(lambda: failures)
+        assert 'was removed' in str(failures[0])
+        await modem.close()
+        ip('link', 'delete', name)
+
+    asyncio.run(scenario())
 
 
 def test_host_addresses(monkeypatch, tmp_path):

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from ccs2_link.modem.contract import ModemError
+
 _MANAGEMENT = b'\x88\xe1'
 _IPV6 = b'\x86\xdd'
 _HEADER = 14
@@ -29,6 +31,9 @@ class KernelSide(Protocol):
 
     def set_up(self, up: bool) -> None:
         """Switch the interface on or off."""
+
+    def present(self) -> bool:
+        """Tell whether the interface is still there, and still the one that was made."""
 
     def close(self) -> None:
         """Remove the interface; harmless if it is not open."""
@@ -101,6 +106,11 @@ class Bridge:
             else:
                 self._driver.stop_reading(self._kernel.fileno())
             self._reading = wanted
+
+    def check(self) -> None:
+        """Raise ModemError if somebody has taken the interface away."""
+        if self._kernel is not None and not self._kernel.present():
+            raise ModemError('the TAP interface was removed')
 
     def close(self) -> None:
         """Stop reading of the kernel."""

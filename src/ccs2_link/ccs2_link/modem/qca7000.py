@@ -112,6 +112,7 @@ class Qca7000Modem(DriverBase):
     async def _supervise(self) -> None:
         while True:
             self._device.supervise()
+            self._bridge.check()
             await asyncio.sleep(SUPERVISION_PERIOD)
 
     async def _serve(self) -> None:

@@ -11,6 +11,8 @@ BUFFER_SIZE = 0xC5B
 HARDWARE_LENGTH_SIZE = 4
 """Octets of the length that the modem puts before each packet, in both of its buffers."""
 MAX_READ = BUFFER_SIZE + HARDWARE_LENGTH_SIZE
+MAX_TRANSFER = 2 + MAX_READ
+"""Octets of the longest chip select frame: a command word and all that the modem can hold."""
 MIN_FRAME = 60
 MAX_FRAME = 1518
 OVERHEAD = 10

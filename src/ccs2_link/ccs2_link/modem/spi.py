@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ccs2_link.modem.contract import ModemError
+from ccs2_link.modem.qca7000_protocol import MAX_TRANSFER
 
 SPI_MODE = 3
+_BUFFER_SIZE = Path('/sys/module/spidev/parameters/bufsiz')
 MIN_SPEED, MAX_SPEED = 1_000_000, 16_000_000
 
 
@@ -37,6 +41,13 @@ def load_spidev() -> SpiDevice:
     return device
 
 
+def _kernel_buffer() -> int | None:
+    """Return how many octets the kernel's spidev transfers at once, None if it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(_BUFFER_SIZE.read_text())
+    return None
+
+
 class SpidevBus:
     """An SpiBus on /dev/spidev<bus>.<device>."""
 
@@ -54,6 +65,9 @@ class SpidevBus:
 
     def open(self) -> None:
         """Open the device; raise ModemError with its name and the reason."""
+        size = _kernel_buffer()
+        if size is not None and size < MAX_TRANSFER:
+            raise ModemError(f'spidev.bufsiz is {size}, a transfer has up to {MAX_TRANSFER} octets')
         device = self._make()
         try:
             device.open(*self._address)

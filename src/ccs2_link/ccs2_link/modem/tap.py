@@ -12,6 +12,7 @@ import socket
 import struct
 from pathlib import Path
 
+from ccs2_link.modem import interface_info
 from ccs2_link.modem.contract import ModemError
 
 MTU = 1500
@@ -28,6 +29,7 @@ _ARPHRD_ETHER = 1
 _IFF_UP = 0x1
 _NAME_LENGTH = 16
 _SETTINGS = {
+    'disable_ipv6': '0',
     # The link-local address comes from the MAC address, and at once: a car may send its first SDP
     # request right after the match, and on a line with two stations nobody has the same address.
     'addr_gen_mode': '0',
@@ -50,6 +52,7 @@ class Tap:
         self.name = name
         self._mac = mac
         self._descriptor = -1
+        self._index = 0
 
     def open(self) -> None:
         """Make the interface, down; raise ModemError saying what is missing."""
@@ -61,6 +64,7 @@ class Tap:
             self._set(_SIOCSIFMTU, struct.pack('i20x', MTU))
             for setting, value in _SETTINGS.items():
                 Path('/proc/sys/net/ipv6/conf', self.name, setting).write_text(value)
+            self._index = interface_info.index_of(self.name)
         except OSError as error:
             self.close()
             hint = ' (CAP_NET_ADMIN is needed)' if isinstance(error, PermissionError) else ''
@@ -94,6 +98,10 @@ class Tap:
             return os.write(self._descriptor, frame) == len(frame)
         except OSError:
             return False
+
+    def present(self) -> bool:
+        """Tell whether the interface is still there: an administrator can remove it."""
+        return self._index != 0 and interface_info.index_of(self.name) == self._index
 
     def close(self) -> None:
         """Remove the interface; harmless if it is not open."""

@@ -84,6 +84,7 @@ class VirtualModem(DriverBase):
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._bridge.check()
             if self._socket is None:
                 self._connect()
             self._tell(self._socket is not None and loop.time() >= self._rest_until)

@@ -67,6 +67,10 @@ class SocketKernel:
         except BlockingIOError:
             return False
 
+    def present(self) -> bool:
+        """Return True: nobody takes the pair away."""
+        return True
+
     def close(self) -> None:
         """Close both ends."""
         self._inside.close()
