@@ -13,5 +13,5 @@ def pytest_collection_modifyitems(items):
     """
     for item in items:
         names = set(vars(item.module)) if hasattr(item, 'module') else {'domain_id'}
-        if names & {'domain_id', 'power_graph'}:
+        if names & {'domain_id', 'power_graph', 'powerline_graph'}:
             item.add_marker(pytest.mark.xdist_group('station'))
