@@ -1,4 +1,7 @@
-"""A car that sleeps through its first matching is woken by a step of the pilot, and charges."""
+"""A car that sleeps through its first matching is woken by a step of the pilot.
+
+Then it proves by toggles that it hangs on this cable, is matched, and charges.
+"""
 
 import itertools
 import time
@@ -16,20 +19,23 @@ from station.connector import Connector
 
 pytestmark = pytest.mark.xdist_group('station')
 
+TOGGLES = 2
 CHANGES = (
     ('plc_link.yaml', 'tap: false', 'tap: false\n    init_timeout: 10.0'),
-    ('car.yaml', 'power_line: true', 'power_line: true\n    asleep: true'),
+    ('car.yaml', 'power_line: true',
+     f'power_line: true\n    asleep: true\n    validation: {TOGGLES}'),
 )
 STEP = [0.05, 1.0, 0.0, 1.0, 0.05]
 
 
 def test_a_sleeping_car_is_matched_after_a_step_of_the_pilot(tmp_path_factory):
     folder = tmp_path_factory.mktemp('e')  # a Unix socket's path has to be short
-    pilots, links = [], []
+    pilots, links, toggles = [], [], []
 
     def note(topic, message):
         if topic == 'control_pilot':
             pilots.append((time.monotonic(), message.state, round(message.duty_cycle, 2)))
+            toggles.append(message.bcb_toggles)
         elif topic == 'link':
             links.append((message.state, message.pilot_wish))
 
@@ -44,6 +50,7 @@ def test_a_sleeping_car_is_matched_after_a_step_of_the_pilot(tmp_path_factory):
             connector.wait(
                 lambda: links and links[-1][0] == Link.STATE_MATCHED, 60, 'a match')
             asleep = plant.since(0.0)
+            assert toggles[-1] == TOGGLES
             connector.wait(charge.done, 60, 'the end of the charge')
     result = charge.result().result
     assert result.error_code == Charge.Result.NONE, result.error_msg

@@ -52,6 +52,9 @@ class CarNode(ManagedNode):
                        'find the station by SLAC on the virtual power line (CCS2_POWER_LINE)')
         self.parameter('asleep', False,
                        'its modem sleeps at plug-in, until the pilot steps through state E or F')
+        self.parameter('validation', 0,
+                       'B-C-B toggles by which it proves its cable before the match; 0: none',
+                       minimum=0, maximum=3)
         self.parameter('network_namespace', '',
                        "the car's host: an existing network namespace; empty: the station's")
         self.parameter('sdp_port', PORT, 'UDP port of SDP; only simulations need another one',
@@ -230,7 +233,7 @@ class CarNode(ManagedNode):
             line=line_socket('car') if self.value('power_line') else '',
             state_of_charge=self._ratio(goal.state_of_charge, 'state_of_charge'),
             misbehaviour=goal.misbehaviour or self.value('misbehaviour'),
-            asleep=self.value('asleep'),
+            asleep=self.value('asleep'), validation=self.value('validation'),
             sleep=self.value('sleep'),
             settings=CarSettings(
                 evcc_id=evcc_id, maximum_current=self.value('maximum_current'),

@@ -12,6 +12,7 @@ from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
 from ccs2_link.modem.contract import ModemError
 from ccs2_link.slac.contract import LinkState
+from ccs2_link.slac.ev import EvConfig
 from ccs2_link.transport import v2gtp
 from ccs2_link.transport.channel import ChannelError
 from ccs2_link.transport.sdp import SdpSecurity
@@ -240,6 +241,7 @@ class Session:
         if self._visit.line:
             self._modem = CarLink(
                 self._visit.line, interface=self._visit.interface,
+                config=EvConfig(validate=self._visit.validation),
                 on_change=lambda status: self._wake.set(),
                 on_switch=lambda ready: self._vehicle.wish(Wish(load='C' if ready else 'B')),
                 on_failure=lambda error: self._connection_lost(f'modem: {error}'))

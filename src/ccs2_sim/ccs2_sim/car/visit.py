@@ -48,6 +48,8 @@ class Visit:
     """Socket of the car's modem on a virtual power line; '' = the interface is the link."""
     asleep: bool = False
     """Its modem sleeps at plug-in, until the pilot steps through state E or F."""
+    validation: int = 0
+    """B-C-B toggles by which it proves its cable before the match; 0: none."""
     sleep: float = 10.0
     """s that a paused session sleeps."""
 

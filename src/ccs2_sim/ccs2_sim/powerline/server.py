@@ -178,6 +178,8 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--duplication', type=float, default=0.0, help='share of frames doubled')
     parser.add_argument('--delay', type=float, default=0.002, help='of each frame [s]')
     parser.add_argument('--jitter', type=float, default=0.0, help='added to the delay [s]')
+    parser.add_argument('--burst', type=float, default=2.0,
+                        help='noise that a signal SIGUSR1 lets drown everything for so long [s]')
     parser.add_argument('--seed', type=int, help='repeats a run')
     parser.add_argument(
         '--capture', type=Path, help='write every frame on the line to this file (pcap); network '
@@ -208,6 +210,7 @@ async def _serve(options: argparse.Namespace) -> None:
                 for one in pair:
                     for two in other:
                         server.line.connect(one, two, LinePath(options.crosstalk, **quality))
+    server.loop.add_signal_handler(signal.SIGUSR1, server.noise, options.burst)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         server.loop.add_signal_handler(number, stopped.set)
