@@ -6,6 +6,8 @@ import pytest
 from power_bench import BEAT, Bench
 
 from ccs2_power.command import Mode
+from ccs2_power.faults import Severity
+from ccs2_power.hal import Alarm
 from ccs2_power.messages import pilot_wish_of
 from ccs2_power.pilot import PilotState
 from ccs2_power.pilot_drive import MAX_STEPS, T_STEP_X1, PilotWish, WishKind
@@ -154,6 +156,17 @@ def test_a_step_gives_way_at_once_and_does_not_come_back(bench, event):
     act(bench)
     bench.step()
     assert seen(bench, LONG, lambda: wish(bench)) == expected
+
+
+def test_a_step_does_not_go_on_after_an_emergency_that_passes(bench):
+    wish(bench)
+    assert bench.run(5.0, lambda: bench.plant.duty == 0.0)
+    bench.plant.alarms = (Alarm(Severity.EMERGENCY, 'module', 'alarm'),)
+    (first, off), (second, _) = duties(bench, 2.0)
+    assert (first, second) == (0.0, 1.0)
+    assert off < 0.5
+    bench.plant.alarms = ()
+    assert seen(bench, LONG, lambda: wish(bench)) == [1.0, 0.05]
 
 
 def test_matching_that_dies_in_mid_step_changes_nothing(bench):
