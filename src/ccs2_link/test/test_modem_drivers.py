@@ -25,7 +25,14 @@ from ccs2_link.modem.packet import PacketModem
 from ccs2_link.modem.spi import GpioInterrupt, SpidevBus, load_spidev
 from ccs2_link.modem.tap import Tap
 from ccs2_link.modem.virtual import VirtualModem
-from ccs2_link.slac.contract import LinkState, Pilot, PilotState
+from ccs2_link.slac.contract import (
+    DataLink,
+    LinkState,
+    Pilot,
+    PilotState,
+    PilotWish,
+    WishKind,
+)
 from ccs2_link.slac.direct import DirectLink
 
 MAC, CAR = bytes.fromhex('020000000001'), bytes.fromhex('020000000002')
@@ -154,6 +161,25 @@ def test_direct_link_follows_the_pilot():
         await link.close()
 
     asyncio.run(scenario())
+
+
+def test_direct_link_wishes_for_a_step_after_an_error():
+    link = DirectLink()
+    link.modem(0.0, True)
+    link.pilot(1.0, Pilot(PilotState.B, True))
+    link.data_link(2.0, DataLink.TERMINATE)
+    assert link.status().pilot_wish.kind is WishKind.NONE
+    link.pilot(3.0, Pilot(PilotState.B, False))
+    link.pilot(4.0, Pilot(PilotState.B, True))
+    link.data_link(5.0, DataLink.ERROR)
+    assert link.status().pilot_wish == PilotWish(WishKind.STEP, 1)
+    assert link.status().state is LinkState.UNMATCHED
+    link.pilot(6.0, Pilot(PilotState.B, False))
+    assert link.status().pilot_wish.kind is WishKind.STEP
+    link.pilot(9.0, Pilot(PilotState.F, False))
+    assert link.status().pilot_wish.kind is WishKind.NONE
+    link.pilot(13.0, Pilot(PilotState.B, True))
+    assert link.status().state is LinkState.MATCHED
 
 
 def test_virtual_modem_connects_loses_and_finds_the_line(tmp_path):
@@ -416,9 +442,12 @@ def test_packet_modem_exchanges_management_frames_only(veth):
         peer.bind((other, 0x88E1))
         peer.settimeout(2.0)
         peer.send(frame(IPV6))
+        peer.send(SLAC[:12] + b'\x81\x00\x00\x05' + SLAC[12:])  # of a virtual LAN
+        peer.send(CAR + SLAC[6:])  # for another station
         peer.send(SLAC)
         await until(lambda: frames)
         assert frames == [SLAC]
+        assert modem.counters()['frames dropped, not for this interface'] == 2
         modem.send(SLAC)
         assert peer.recv(2000) == SLAC
         peer.close()

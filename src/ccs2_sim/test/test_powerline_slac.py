@@ -195,6 +195,25 @@ def test_car_takes_the_nearer_of_two_stations():
     assert other.core.status().counters['frames used'] > 10
 
 
+def test_a_second_car_on_the_line_changes_nothing_while_the_first_is_matched():
+    world, station, car = make_pair()
+    guest = world.car('guest')
+    world.cable(Path(attenuation=30), 'station', 'guest')
+    world.run(2.0)
+    world.plug()
+    world.wait(both_matched(station, car))
+    before = station.status
+    confirmed = sum(isinstance(m, mme.CmSlacMatchCnf) for m in station.sent)
+    guest.pilot('B')
+    world.run(30.0)
+    assert any(isinstance(m, mme.CmSlacParmReq) for m in guest.sent)
+    assert guest.state is LinkState.FAILED
+    assert both_matched(station, car)()
+    assert (station.status.nid, station.status.peer_mac) == (before.nid, before.peer_mac)
+    assert sum(isinstance(m, mme.CmSlacMatchCnf) for m in station.sent) == confirmed
+    assert station.status.failures == before.failures
+
+
 def test_two_pairs_with_cross_talk_match_with_their_own():
     world, station, car = make_pair(Path(attenuation=20))
     other, guest = world.station('other'), world.car('guest')

@@ -19,6 +19,7 @@ RESTART_TIME = 2.0
 """A modem that was told to restart is left alone for this long [s]."""
 _MAX_FRAME = 1518
 _BATCH = 64
+_FOR_US = (socket.PACKET_HOST, socket.PACKET_BROADCAST, socket.PACKET_MULTICAST)
 
 
 class PacketModem(DriverBase):
@@ -118,11 +119,15 @@ class PacketModem(DriverBase):
             if self._socket is None:
                 return
             try:
-                frame = self._socket.recv(_MAX_FRAME)
+                frame, (_, _, kind, *_) = self._socket.recvfrom(_MAX_FRAME)
             except BlockingIOError:
                 return
             except OSError:
                 self._unbind()
                 return
-            self._counters['frames received'] += 1
-            self.on_frame(frame)
+            if kind in _FOR_US:
+                self._counters['frames received'] += 1
+                self.on_frame(frame)
+            else:
+                # Of a virtual LAN, whose tag the kernel has taken off, or for another station.
+                self._counters['frames dropped, not for this interface'] += 1
