@@ -305,6 +305,9 @@ def test_a_reset_without_an_answer_is_tried_again():
     assert rig.device.sync is Sync.RESET
     rig.run(3.0)
     assert rig.device.counters()['resets without answer'] == 1
+    rig.chip.boot()
+    rig.run(1.1)
+    assert rig.device.sync is Sync.RESET
     rig.chip.power(True)
     rig.run(1.1)
     assert rig.device.sync is Sync.READY

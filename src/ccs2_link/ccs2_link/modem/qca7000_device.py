@@ -158,7 +158,7 @@ class Qca7000Device:
         self._lose()
         config = self._read(Register.SPI_CONFIG)
         self._write(Register.SPI_CONFIG, config | SPI_CONFIG_RESET)
-        self._reset_polls = 0
+        self._reset_polls = self._start_polls = 0
         self.sync = Sync.RESET
 
     def counters(self) -> Mapping[str, int]:
