@@ -549,7 +549,40 @@ def test_a_step_is_waited_for_as_long_as_the_pilot_is_not_digital(bench, car):
     assert bench.state is LinkState.MATCHING
 
 
-def test_each_wish_for_a_step_has_a_number_of_its_own(bench, car):
+def test_a_vehicle_whose_sessions_break_off_is_given_up_after_three(bench, car):
+    """Each of them costs a key, and with that a write to the modem's flash."""
+    for _ in range(2):
+        car.matched()
+        bench.data_link(DataLink.ERROR)
+        bench.wait(1.0)
+        step_of_the_pilot(bench)
+    car.matched()
+    bench.data_link(DataLink.ERROR)
+    bench.wait(100.0)
+    assert (bench.state, wish(bench)) == (LinkState.FAILED, WishKind.STEADY)
+    assert len(bench.keys) == 4
+
+
+@pytest.mark.parametrize('end', [DataLink.TERMINATE, DataLink.PAUSE])
+def test_a_session_that_ends_regularly_gives_the_attempts_back(bench, car, end):
+    for _ in range(5):
+        car.matched()
+        bench.data_link(DataLink.ERROR)
+        assert wish(bench) is WishKind.STEP
+        bench.wait(1.0)
+        step_of_the_pilot(bench)
+        car.matched()
+        bench.data_link(end)
+        bench.pilot('B', digital=False)
+        bench.wait(10.0)
+        bench.pilot('B')
+        bench.wait(1.0)
+
+
+def test_each_wish_for_a_step_has_a_number_of_its_own(make_bench):
+    bench = make_bench(EvseConfig(attempts=10))
+    bench.pilot('B')
+    car = Car(bench)
     numbers = []
     for _ in range(3):
         car.matched()

@@ -65,8 +65,9 @@ STEP_PATIENCE = 4.0
 class EvseConfig:
     """Settings of a station's SLAC; the defaults are the standard's.
 
-    `init_timeout` [s] is TT_EVSE_SLAC_init; `attempts` how often it is waited out per plug-in,
-    with a step of the pilot in between.
+    `init_timeout` [s] is TT_EVSE_SLAC_init. A vehicle has so many `attempts` per plug-in to be
+    matched and to begin a session, with a step of the pilot in between; a session that ends
+    regularly gives all of them back.
     A car whose mean attenuation is above `max_attenuation` [dB] is at another station's cable and
     is not matched. After `reset_after` failed matches in a row the modem is restarted, at most
     once per plug-in; 0 never does. `amplitude_map` is sent to the car once matched.
@@ -191,7 +192,7 @@ class EvseSlac(SlacCore):
             if self._phase in _JOINED:
                 self._count_failure('modem went away')
             if self._phase in _LINKED:
-                self._wish_for(WishKind.STEP, 'modem went away')
+                self._use_up_attempt('modem went away')
             expected = self._local.settling(now) and not self._disclosed
             self._clear()
             self._local.gone()
@@ -240,6 +241,8 @@ class EvseSlac(SlacCore):
     def data_link(self, now: float, request: DataLink) -> list[Output]:
         """Do what the upper layer asks of a matched link; else there is nothing to do."""
         if self._phase in _JOINED:
+            if request is not DataLink.ERROR:
+                self._attempts = 0
             if request is DataLink.PAUSE and self._config.keep_key_over_pause:
                 self._local.stop_watching()
                 self._amp_map.close()
@@ -249,7 +252,7 @@ class EvseSlac(SlacCore):
             else:
                 why = f'upper layer asked for D-LINK_{request.name}'
                 if request is DataLink.ERROR:
-                    self._wish_for(WishKind.STEP, why)
+                    self._use_up_attempt(why)
                 else:
                     self._hold = self._pilot.matchable
                 self._leave(now, why)
@@ -474,9 +477,7 @@ class EvseSlac(SlacCore):
                 self._wish_for(WishKind.STEP, reason)
             self._restart_modem(f'{due} matches failed in a row')
         elif over:
-            self._attempts += 1
-            again = self._attempts < self._config.attempts
-            self._wish_for(WishKind.STEP if again else WishKind.STEADY, reason)
+            self._use_up_attempt(reason)
             self._rest(now)
 
     def _count_failure(self, reason: str) -> None:
@@ -487,12 +488,12 @@ class EvseSlac(SlacCore):
     def _lose(self, now: float, failure: str, why: str) -> None:
         """Leave a network that the vehicle may take itself to be in."""
         self._count_failure(failure)
-        self._wish_for(WishKind.STEP, why)
+        self._use_up_attempt(why)
         self._leave(now, why)
 
     def _restart_modem(self, reason: str) -> None:
         if self._phase in _LINKED:
-            self._wish_for(WishKind.STEP, 'modem was restarted')
+            self._use_up_attempt('modem was restarted')
         elif self._wish.kind is WishKind.STEADY:
             self._wish_for(WishKind.NONE)
         self._clear()
@@ -510,6 +511,12 @@ class EvseSlac(SlacCore):
             self._disclosed = False
         self._local.set_key(now, self._nmk)
         self._enter(Phase.KEYING, f'{why}; setting a key')
+
+    def _use_up_attempt(self, trouble: str) -> None:
+        """Ask for a step of the pilot, or give the vehicle up if it has had all its attempts."""
+        self._attempts += 1
+        again = self._attempts < self._config.attempts
+        self._wish_for(WishKind.STEP if again else WishKind.STEADY, trouble)
 
     def _wish_for(self, kind: WishKind, trouble: str = '') -> None:
         """Ask something of the pilot because of a trouble, and nothing else any more."""
