@@ -33,12 +33,11 @@ from ccs2_hlc.session.station import (
     Severity,
 )
 from ccs2_hlc.session.transport import CloseReason, Connection, LinkState, Security
+from ccs2_hlc.session.values import LARGEST_PLAUSIBLE
 from ccs2_hlc.session.views import Session, Vehicle
 from ccs2_interfaces import msg
 
 NANOSECONDS = 1_000_000_000
-#: No voltage, current, power or time of a charging station is larger: V, A, W, s.
-LARGEST_PLAUSIBLE = 1e7
 _TEXT, _NAME, _JSON = 256, 64, 262144
 
 E = TypeVar('E', bound=IntEnum)

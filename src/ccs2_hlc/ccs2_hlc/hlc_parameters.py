@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ccs2_hlc import hlc_messages as convert
 from ccs2_hlc.session.din_responses import encode_evse_id
 from ccs2_hlc.session.iso2_tariffs import check_signature_of
 from ccs2_hlc.session.protocols import PROTOCOLS, Protocol
@@ -20,6 +19,7 @@ from ccs2_hlc.session.secc import ENGINES
 from ccs2_hlc.session.services import read_services
 from ccs2_hlc.session.station import ContractPayment, OperatorLimits, Station, Timing
 from ccs2_hlc.session.tariffs import read_tariffs
+from ccs2_hlc.session.values import LARGEST_PLAUSIBLE
 from ccs2_node import ConfigureError, ManagedNode
 
 T = TypeVar('T')
@@ -105,7 +105,7 @@ def declare(node: ManagedNode) -> None:
               minimum=0.0, maximum=5000.0)
     parameter('maximum_power', 0.0,
               'Most that is offered in W until ~/set_limits; 0: as the hardware.',
-              minimum=0.0, maximum=convert.LARGEST_PLAUSIBLE)
+              minimum=0.0, maximum=LARGEST_PLAUSIBLE)
     parameter('sequence_timeout', timing.sequence,
               'How long the vehicle may take for its next request in s.',
               minimum=1.0, maximum=60.0)

@@ -1,5 +1,6 @@
 """Between the ROS messages and the session core: same numbers, no nonsense, nothing made up."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not set up')
 pytest.importorskip('ccs2_interfaces', reason='workspace is not built')
 
+import iso20_bench
 from builtin_interfaces.msg import Time
 from hlc_bench import bring_to
 
 from ccs2_hlc import hlc_messages as convert
+from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session import command, protocols, station, transport, triggers, views
 from ccs2_hlc.session.secc import Outgoing, Received
 from ccs2_interfaces import msg, srv
@@ -111,3 +114,31 @@ def test_session_vehicle_and_traces_of_a_real_session_can_be_sent():
                  error='x' * 1000), stamp, 0.0)
     assert (trace.message, trace.json, len(trace.error)) == ('', '', 256)
     assert math.isnan(trace.processing_time)
+
+
+HUGE = common.RationalNumber(exponent=127, value=32767)
+
+
+@pytest.mark.parametrize('service', [2, 6])
+@pytest.mark.parametrize('dynamic', [False, True])
+def test_numbers_beyond_any_meaning_neither_end_the_node_nor_reach_the_power_stage(
+    service, dynamic,
+):
+    bench = iso20_bench.bring_to('PRE_CHARGE', service=service, dynamic=dynamic)
+    request = iso20_bench.pre_charge()
+    request.ev_target_voltage = request.ev_present_voltage = HUGE
+    bench.ask(request)
+    iso20_bench.lead_to('CHARGING', bench, 'PRE_CHARGED')
+    for sign in (1, -1):
+        request = bench.charge_loop(display=dc.DisplayParameters(battery_energy_capacity=HUGE))
+        huge = common.RationalNumber(exponent=127, value=sign * 32767)
+        request.ev_present_voltage = huge
+        for field in dataclasses.fields(request.cl_req_control_mode):
+            if isinstance(
+                    getattr(request.cl_req_control_mode, field.name), common.RationalNumber):
+                setattr(request.cl_req_control_mode, field.name, huge)
+        assert bench.ask(request).response_code is common.ResponseCode.OK
+        bench.check()
+        vehicle = convert.vehicle_message(bench.secc.vehicle(), '', Time())
+        assert vehicle.energy_capacity == 3.6e10
+        convert.command_message(bench.secc.command(bench.now))

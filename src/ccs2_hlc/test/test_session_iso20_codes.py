@@ -335,12 +335,37 @@ def test_the_charge_loop_without_session_stop():
 @pytest.mark.parametrize('limits', [
     {'ev_maximum_voltage': -1.0}, {'ev_maximum_charge_current': -1.0},
     {'ev_maximum_charge_power': -1.0}, {'ev_minimum_voltage': 1001.0},
-    {'ev_minimum_voltage': 421.0}])
-def test_impossible_charge_parameters(limits):
-    bench = bring_to('PARAMETERS')
+    {'ev_minimum_voltage': 421.0}, {'ev_minimum_charge_current': 151.0},
+    {'ev_minimum_charge_power': 110_000.0}, {'ev_maximum_voltage': 0.0},
+    {'ev_maximum_charge_current': 0.0},
+    {'ev_maximum_charge_power': 0.0, 'ev_minimum_charge_power': 0.0},
+    {'ev_maximum_charge_current': 1e7}, {'ev_maximum_voltage': 1e131}])
+@pytest.mark.parametrize('service', [2, 6])
+def test_impossible_charge_parameters(limits, service):
+    bench = bring_to('PARAMETERS', service=service)
+    if service == 6:
+        limits = limits | {'ev_maximum_discharge_current': 0.0}
     answer = bench.ask(bench.charge_parameters(**limits))
     assert bench.secc.vehicle().maximum_voltage is None
     ends_in_failure(bench, answer, C.FAILED_WRONG_CHARGE_PARAMETER)
+
+
+@pytest.mark.parametrize('limits', [
+    {'ev_minimum_discharge_current': 61.0}, {'ev_minimum_discharge_power': 21_000.0},
+    {'ev_maximum_discharge_power': 1e9}])
+def test_impossible_limits_of_discharging(limits):
+    bench = bring_to('PARAMETERS', service=6)
+    ends_in_failure(
+        bench, bench.ask(bench.charge_parameters(**limits)), C.FAILED_WRONG_CHARGE_PARAMETER)
+
+
+def test_a_car_may_give_only_and_by_either_sign():
+    bench = bring_to('PARAMETERS', service=6)
+    answer = bench.ask(bench.charge_parameters(
+        ev_maximum_charge_current=0.0, ev_maximum_discharge_current=-60.0,
+        ev_maximum_discharge_power=-20_000.0))
+    assert answer.response_code is C.OK
+    assert bench.secc.vehicle().maximum_discharge_current == 60.0
 
 
 @pytest.mark.parametrize(('service', 'dynamic', 'kind'), [

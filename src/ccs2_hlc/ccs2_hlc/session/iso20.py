@@ -15,12 +15,12 @@ from .context import Context
 from .engine import Answer, Refused, Rule
 from .iso20_authorization import Iso20Authorization
 from .iso20_common import Paused20, Selection, State, can_discharge
-from .iso20_control import KINDS, SetPoint, Wishes, dynamic_set_point, read
+from .iso20_control import KINDS, SetPoint, Wishes, dynamic_set_point, impossible, read
 from .iso20_schedules import plan_of
 from .schedules import Schedule, offered
 from .station import OperatorLimits, Snapshot
 from .triggers import Condition, Trigger
-from .values import joules, known, ratio
+from .values import bounded, joules, known, ratio
 from .views import ControlMode, Stage
 
 #: V2GTP payload types of the side streams (ISO 15118-20 table 3) and what may come on them.
@@ -171,17 +171,10 @@ class Iso20Engine(Iso20Authorization):
         both = isinstance(mode, dc.BPTDCCPDReqEnergyTransferMode)
         if both is not self._chosen.bidirectional:
             raise Refused(Trigger.ENERGY_TRANSFER_NOT_OFFERED)
-        told = read(mode)
-        highest, lowest = told.maximum_voltage or 0.0, told.minimum_voltage or 0.0
-        if (
-            highest < max(station.minimum_voltage, lowest) or lowest > station.maximum_voltage
-            or (told.maximum_current or 0.0) < 0.0 or (told.maximum_power or 0.0) < 0.0
-        ):
-            raise Refused(
-                Trigger.CHARGE_PARAMETERS,
-                f'{lowest:g} to {highest:g} V, {told.maximum_current:g} A, '
-                f'{told.maximum_power:g} W')
-        self._heed(told)
+        wrong = impossible(mode, station)
+        if wrong:
+            raise Refused(Trigger.CHARGE_PARAMETERS, wrong)
+        self._heed(read(mode))
         return Answer()
 
     def schedule_exchange(
@@ -212,10 +205,10 @@ class Iso20Engine(Iso20Authorization):
 
     def pre_charge(self, request: dc.DCPreChargeReq, snapshot: Snapshot) -> Answer:
         """Follow the vehicle's voltage with each request; when it fits, the vehicle decides."""
-        voltage = float(request.ev_target_voltage)
+        voltage = bounded(request.ev_target_voltage)
         self.vehicle = replace(
             self.vehicle, target_voltage=voltage,
-            present_voltage=float(request.ev_present_voltage))
+            present_voltage=bounded(request.ev_present_voltage))
         self.start(Trigger.POWER_DELIVERY_TIMEOUT, snapshot.now, self.timing.power_delivery)
         self.charge.pre_charge(voltage, self.offer(snapshot))
         return Answer(self.readiness(snapshot))
@@ -235,7 +228,7 @@ class Iso20Engine(Iso20Authorization):
         if type(mode) is not KINDS[chosen.bidirectional, chosen.control][0]:
             raise Refused(Trigger.CONTROL_MODE, type(mode).__name__)
         told = read(mode)
-        self._heed(told, present_voltage=float(request.ev_present_voltage))
+        self._heed(told, present_voltage=bounded(request.ev_present_voltage))
         self._show(request.display_parameters)
         power = snapshot.power
         if power is None or power.voltage is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..exi.messages.iso20 import dc
 from .charge import Offer
-from .values import joules, number
+from .values import LARGEST_PLAUSIBLE, joules, number
 from .views import ControlMode
 
 _Kind = tuple[type[dc.CLReqControlMode], type[dc.CLResControlMode]]
@@ -76,6 +76,41 @@ def read(mode: Any) -> Wishes:
         minimum_energy_request=energy('ev_minimum_energy_request'),
         minimum_v2x_energy_request=energy('ev_minimum_v2x_energy_request'),
         departure_time=getattr(mode, 'departure_time', None))
+
+
+#: What has a highest and a lowest value, by the names of messages and as people know it.
+_RANGES = (
+    ('voltage', 'V'), ('charge_current', 'A'), ('charge_power', 'W'), ('discharge_current', 'A'),
+    ('discharge_power', 'W'))
+
+
+def impossible(mode: dc.DCCPDReqEnergyTransferMode, station: Offer) -> str:
+    """Return why a vehicle with these limits cannot be served, '' if it can.
+
+    As in the charge loop, the amount of what it gives counts.
+    """
+    told = {}
+    for name, unit in _RANGES:
+        highest, lowest = (
+            number(getattr(mode, f'ev_{which}_{name}', None)) for which in ('maximum', 'minimum'))
+        if highest is None or lowest is None:
+            continue
+        if name.startswith('discharge'):
+            highest, lowest = abs(highest), abs(lowest)
+        if not 0.0 <= lowest <= highest < LARGEST_PLAUSIBLE:
+            return f'{name} of {lowest:g} to {highest:g} {unit}'
+        told[name] = lowest, highest
+    lowest, highest = told['voltage']
+    if highest < station.minimum_voltage or lowest > station.maximum_voltage:
+        return f'{lowest:g} to {highest:g} V'
+    if not any(
+            told.get(f'{way}_current', _NOTHING)[1] and told.get(f'{way}_power', _NOTHING)[1]
+            for way in ('charge', 'discharge')):
+        return 'neither takes nor gives anything'
+    return ''
+
+
+_NOTHING = 0.0, 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.NO_CHARGE_SERVICE: _refused('charge service is not among those selected'),
     Trigger.ENERGY_TRANSFER_NOT_OFFERED: _refused('energy transfer type was not offered'),
     Trigger.CHARGE_PARAMETERS: _refused(
-        'charge parameters are for AC, negative, or below what the station can supply'),
+        'charge parameters are for AC, impossible, or out of what the station can supply'),
     Trigger.CONTROL_MODE: _refused('control mode is not that of the selected service'),
     Trigger.PROFILE_KIND: _refused('power profile is not of the selected control mode'),
     Trigger.PROFILE_EXCEEDED: _refused('vehicle wants more power than its own profile says'),
