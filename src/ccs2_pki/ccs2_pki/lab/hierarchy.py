@@ -26,6 +26,7 @@ from ccs2_pki.profiles import (
 ORGANIZATION = 'CCS2 laboratory'
 CPID = 'DECC2S0001'
 EMAID = 'DE8AA001234567' + emaid_check_digit('DE8AA001234567')
+SECOND_EMAID = 'DE8AA007654321' + emaid_check_digit('DE8AA007654321')
 PROVISIONING_ID = 'CC2LAB0000000000A1'
 EVCCID = 'CC2LABVEHICLE0001'
 
@@ -75,6 +76,7 @@ _COMMON: tuple[tuple[str, Plan], ...] = (
     _authority('mo_sub2', 'MO Sub-CA 2', 'MO', 4 * _YEAR, 0, 'mo_sub1'),
     _leaf('contract', EMAID, 'MO', _CONTRACT, 2 * _YEAR, 'mo_sub2'),
     _leaf('contract_new', EMAID, 'MO', _CONTRACT, 3 * _YEAR, 'mo_sub2'),
+    _leaf('contract_second', SECOND_EMAID, 'MO', _CONTRACT, 3 * _YEAR, 'mo_sub2'),
     _authority('oem_root', 'OEM Root', 'OEM', 10 * _YEAR),
     _authority('oem_sub1', 'OEM Sub-CA 1', 'OEM', 4 * _YEAR, 1, 'oem_root'),
     _authority('oem_sub2', 'OEM Sub-CA 2', 'OEM', 4 * _YEAR, 0, 'oem_sub1'),
@@ -104,8 +106,9 @@ ROOTS: Mapping[RootKind, tuple[str, ...]] = {
 
 LEAFS: Mapping[str, Role] = {
     'secc': Role.SECC, 'secc_b': Role.SECC, 'contract': Role.CONTRACT,
-    'contract_new': Role.CONTRACT, 'oem_provisioning': Role.OEM_PROVISIONING, 'cps': Role.CPS,
-    'vehicle': Role.VEHICLE, 'vehicle_other': Role.VEHICLE}
+    'contract_new': Role.CONTRACT, 'contract_second': Role.CONTRACT,
+    'oem_provisioning': Role.OEM_PROVISIONING, 'cps': Role.CPS, 'vehicle': Role.VEHICLE,
+    'vehicle_other': Role.VEHICLE}
 
 _ANSWERED = ('cpo_sub1', 'cpo_sub2', 'secc', 'cpo_b_sub1', 'cpo_b_sub2', 'secc_b', 'mo_sub1',
              'mo_sub2', 'contract')

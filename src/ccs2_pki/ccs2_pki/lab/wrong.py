@@ -16,6 +16,7 @@ from ccs2_pki.profiles import CLIENT_AUTH, ISO2, SERVER_AUTH, Role
 _CHAINS: Mapping[Role, tuple[str, str, str, str]] = {
     Role.SECC: ('v2g_root', 'cpo_sub1', 'cpo_sub2', 'secc'),
     Role.CONTRACT: ('mo_root', 'mo_sub1', 'mo_sub2', 'contract'),
+    Role.OEM_PROVISIONING: ('oem_root', 'oem_sub1', 'oem_sub2', 'oem_provisioning'),
     Role.VEHICLE: ('oem_root', 'vehicle_sub1', 'vehicle_sub2', 'vehicle'),
 }
 """Root, sub-CAs and leaf that the faults are put into."""
@@ -81,6 +82,7 @@ _FAULTS: Mapping[str, _Fault] = {
 _WRONG_SUBJECT: Mapping[Role, Sequence[tuple[str, str]]] = {
     Role.SECC: (('CN', 'DECC2S0001'), ('DC', 'V2G')),
     Role.CONTRACT: (('CN', 'DE8AA0012345670'), ('DC', 'OEM')),
+    Role.OEM_PROVISIONING: (('CN', 'CC2LAB0000000000A1'), ('DC', 'MO')),
     Role.VEHICLE: (('CN', 'CC2LABVEHICLE0001'), ('C', 'DE')),
 }
 
@@ -103,6 +105,9 @@ def _of_role(right: Hierarchy, role: Role) -> list[Wrong]:
     if role is Role.VEHICLE:
         faults['extended-key-usage'] = _Fault(ChainResult.LEAF_EXTENDED_KEY_USAGE,
                                               {'leaf': {'extended_key_usage': (SERVER_AUTH,)}})
+    if role is Role.OEM_PROVISIONING and right.generation.profile is not ISO2:
+        faults['vehicle-usage'] = _Fault(ChainResult.LEAF_EXTENDED_KEY_USAGE,
+                                         {'leaf': {'extended_key_usage': (CLIENT_AUTH,)}})
     if role is Role.SECC and right.generation.profile is not ISO2:
         faults['client-too'] = _Fault(
             ChainResult.LEAF_EXTENDED_KEY_USAGE,
