@@ -24,6 +24,7 @@ _R = common.ResponseCode
 #: What the back office's own refusals say; any other is that there is no certificate.
 _BACK_OFFICE_CODES: Mapping[common.ResponseCode, Trigger] = {
     _R.WARNING_CERTIFICATE_EXPIRED: Trigger.CERTIFICATE_EXPIRED,
+    _R.WARNING_CERTIFICATE_NOT_YET_VALID: Trigger.CERTIFICATE_NOT_YET_VALID,
     _R.WARNING_CERTIFICATE_REVOKED: Trigger.CERTIFICATE_REVOKED,
     _R.WARNING_CERTIFICATE_VALIDATION_ERROR: Trigger.CERTIFICATE_CHAIN,
     _R.WARNING_NO_CONTRACT_MATCHING_PCID_FOUND: Trigger.CONTRACT_CANCELED,
@@ -42,7 +43,6 @@ class Iso20Authorization(Iso20Common):
         self.back_office_time = self.timing.ongoing
         #: Bound to this session; serves until the vehicle has proven that a contract is its own.
         self.challenge: bytes | None = None
-        self.contract_key: PublicKey | None = None
         #: The back office's response, as far as it may be passed on.
         self.installation: common.CertificateInstallationRes | None = None
         #: Monotonic time at which the back office was asked, ``None``: it was not.

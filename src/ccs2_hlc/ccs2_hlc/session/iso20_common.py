@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from ccs2_pki.certificate import PublicKey
 
 from ..exi.messages.iso20 import common
 from .context import Context, Paused
@@ -78,6 +80,9 @@ class Paused20(Paused):
 
     vehicle_certificate_digest: bytes
     selection: Selection
+    #: Of the contract that pays, '' and ``None``: somebody else does.
+    contract_id: str = ''
+    contract_key: PublicKey | None = field(default=None, repr=False)
 
 
 def can_discharge(snapshot: Snapshot) -> bool:
@@ -96,6 +101,8 @@ class Iso20Common(DcEngine):
         super().__init__(context)
         self.variants = variants_with(self.station.tariffs)
         self.selection: Selection | None = None
+        #: Of the contract that the vehicle has proven to be its own.
+        self.contract_key: PublicKey | None = None
         #: Energy transfer services that were offered last, and the others.
         self.offered_energy: tuple[int, ...] = ()
         self.added: tuple[Service, ...] = ()
@@ -141,6 +148,7 @@ class Iso20Common(DcEngine):
             self.session_id = paused.session_id
             self.authorization, self.authorized = paused.authorization, paused.authorized
             self.selection = paused.selection
+            self.contract_id, self.contract_key = paused.contract_id, paused.contract_key
             # Authorization and service are kept [V2G20-1844].
             return Answer(trigger=Trigger.SESSION_JOINED, then=State.PARAMETERS)
         self.session_id = self.context.new_session_id()

@@ -103,11 +103,17 @@ def _certificate_installation(case: Case[common.CertificateInstallationReq]) -> 
         header.signature = made.header.signature
         made.header = header
         return made
-    # What the schema demands of a response that brings no certificate.
+    return without_certificate(
+        case.engine.response_header(), case.code, TRUTH[case.condition].processing)
+
+
+def without_certificate(
+    header: common.MessageHeader, code: common.ResponseCode, processing: common.Processing,
+) -> common.CertificateInstallationRes:
+    """Return a response that brings no certificate: what the schema demands is empty."""
     no_chain = common.SubCertificates(certificate=[b''])
     return common.CertificateInstallationRes(
-        **_head(case),
-        evse_processing=TRUTH[case.condition].processing,
+        header=header, response_code=code, evse_processing=processing,
         cps_certificate_chain=common.CertificateChain(certificate=b''),
         signed_installation_data=common.SignedInstallationData(
             id='id1',
