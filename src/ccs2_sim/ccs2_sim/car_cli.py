@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 from ccs2_link.transport.sdp import PORT
 from ccs2_sim.car import misbehaviour
-from ccs2_sim.car.equipment import AUTHORIZATIONS, CONNECTIONS, Equipment
+from ccs2_sim.car.equipment import AUTHORIZATIONS, CONNECTIONS, KEYS, Equipment, NewWishes
 from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle, PlantVehicle
@@ -39,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     add('--protocol', choices=('any', *PROTOCOLS), default='any')
     add('--auth', dest='authorization', choices=AUTHORIZATIONS, default='eim',
         help='who pays: eim: somebody else, pnc: the car, by contract (%(default)s)')
-    add('--tls', choices=tuple(CONNECTIONS), default='none', help='TLS to ask for (%(default)s)')
+    add('--tls', choices=CONNECTIONS, default='none', help='TLS to ask for (%(default)s)')
+    add('--keys', choices=tuple(KEYS), default='p521',
+        help='what its certificates by ISO 15118-20 are of (%(default)s)')
     add('--mode', choices=tuple(each.value for each in Transfer), default=defaults.transfer.value,
         help='what the car wants by ISO 15118-20 (%(default)s)')
     add('--tls-fallback', action='store_true', help='go on without TLS where there is none')
@@ -47,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         help="insist on an OCSP response about the station's certificate")
     add('--pki', default='', metavar='DIRECTORY',
         help='directory that ccs2-pki lab has made, for --tls and --auth pnc')
-    add('--contract', default='contract', help="the contract's name there (%(default)s)")
+    add('--contract', default='contract',
+        help="the contract's name there; by ISO 15118-20 several, with commas (%(default)s)")
     add('--acquisition', choices=('install', 'update'), default='',
         help='get the contract through the station first')
     add('--plant', nargs='?', const=default_socket(), metavar='SOCKET',
@@ -78,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     add('--pause-after', type=int, default=0, metavar='LOOPS',
         help='pause the session after so many charge loops')
     add('--sleep', type=float, default=10.0, help='s that a paused session sleeps (%(default)s)')
+    for each in fields(NewWishes):
+        words = {'action': 'store_true'} if each.default is False else {
+            'type': type(each.default), 'default': each.default}
+        add(f'--{each.name.replace("_", "-")}', **words,
+            help=f'by ISO 15118-20: {each.metadata["about"]}')
     add('--misbehaviour', default='', help='NAME or NAME:OPTION=VALUE,…')
     add('--sessions', type=int, default=1, help='how many sessions (%(default)s)')
     add('--json', metavar='FILE', help='write results and response times here; - for stdout')
@@ -90,7 +99,7 @@ def _plan(options: argparse.Namespace) -> Visit:
         interface=options.interface, sdp_port=options.sdp_port, line=options.line,
         state_of_charge=options.soc,
         misbehaviour=options.misbehaviour, sleep=options.sleep,
-        settings=CarSettings(
+        settings=NewWishes(**_values(options, NewWishes)).applied(CarSettings(
             maximum_current=options.maximum_current, maximum_power=options.maximum_power,
             target_state_of_charge=options.target, maximum_duration=options.duration,
             maximum_loops=options.loops, loop_period=options.loop_period,
@@ -98,10 +107,13 @@ def _plan(options: argparse.Namespace) -> Visit:
             maximum_discharge_current=options.maximum_discharge_current,
             maximum_discharge_power=options.maximum_discharge_power,
             discharge_to=options.discharge_to,
-        )), options.protocol)
-    return Equipment(**{
-        each.name: getattr(options, each.name) for each in fields(Equipment)
-    }).applied(visit, datetime.now(UTC))
+        ))), options.protocol)
+    return Equipment(**_values(options, Equipment)).applied(visit, datetime.now(UTC))
+
+
+def _values(options: argparse.Namespace, kind: Any) -> dict[str, Any]:
+    """Return the options that have the names of a dataclass's fields."""
+    return {each.name: getattr(options, each.name) for each in fields(kind)}
 
 
 async def _charge(visit: Visit, options: argparse.Namespace) -> Result:

@@ -16,7 +16,7 @@ from ccs2_interfaces.action import Charge
 from ccs2_link.transport.sdp import PORT
 from ccs2_node import ConfigureError, Level, ManagedNode, Status, run
 from ccs2_sim.car import misbehaviour
-from ccs2_sim.car.equipment import Equipment
+from ccs2_sim.car.equipment import Equipment, NewWishes
 from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import Trace
 from ccs2_sim.car.vehicle import PlantVehicle
@@ -74,6 +74,12 @@ class CarNode(ManagedNode):
                        'get the contract through the station first: install, update or empty')
         self.parameter('mode', equipment.mode,
                        'by ISO 15118-20: scheduled, dynamic, bpt or bpt-dynamic')
+        self.parameter('keys', equipment.keys,
+                       'what its certificates by ISO 15118-20 are of: p521 or ed448')
+        for each in fields(NewWishes):
+            amount = isinstance(each.default, int | float) and not isinstance(each.default, bool)
+            self.parameter(each.name, each.default, f'by ISO 15118-20: {each.metadata["about"]}',
+                           minimum=0 if amount else None)
         self.parameter('evcc_id', settings.evcc_id.hex(), 'MAC address of the car, hexadecimal')
         self.parameter('maximum_current', settings.maximum_current, 'highest current, A',
                        minimum=0.0)
@@ -235,7 +241,7 @@ class CarNode(ManagedNode):
             misbehaviour=goal.misbehaviour or self.value('misbehaviour'),
             asleep=self.value('asleep'), validation=self.value('validation'),
             sleep=self.value('sleep'),
-            settings=CarSettings(
+            settings=NewWishes(**self._values(NewWishes)).applied(CarSettings(
                 evcc_id=evcc_id, maximum_current=self.value('maximum_current'),
                 maximum_power=self.value('maximum_power'), loop_period=self.value('loop_period'),
                 target_state_of_charge=self._ratio(
@@ -247,12 +253,14 @@ class CarNode(ManagedNode):
                 maximum_discharge_current=self.value('maximum_discharge_current'),
                 maximum_discharge_power=self.value('maximum_discharge_power'),
                 discharge_to=self.value('discharge_to'),
-            )), self.value('protocol') if name == 'any' else name)
+            ))), self.value('protocol') if name == 'any' else name)
         offers(visit.protocols)
         misbehaviour.parse(visit.misbehaviour)
-        return Equipment(**{
-            each.name: self.value(each.name) for each in fields(Equipment)
-        }).applied(visit, datetime.now(UTC))
+        return Equipment(**self._values(Equipment)).applied(visit, datetime.now(UTC))
+
+    def _values(self, kind: Any) -> dict[str, Any]:
+        """Return the values of the parameters that have the names of a dataclass's fields."""
+        return {each.name: self.value(each.name) for each in fields(kind)}
 
     def _ratio(self, value: float, parameter: str) -> float:
         """Return a goal's ratio, the parameter's value if that is NaN."""

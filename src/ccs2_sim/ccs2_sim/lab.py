@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ccs2_pki.certificate import Certificate
 from ccs2_pki.keys import parse_private_key
@@ -12,19 +13,29 @@ from ccs2_pki.lab.directory import read_certificate, read_credential
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_sim.evcc.wallet import Credential, Wallet
 
-GENERATION = 'iso2'
+#: The hierarchies of ISO 15118-2 and, on P-521, of ISO 15118-20.
+GENERATION, GENERATION_20 = 'iso2', 'iso20'
+_CONTRACT, _PROVISIONING = 'contract', 'oem_provisioning'
 
 
-def read_wallet(directory: Path, now: datetime | None, contract: str = 'contract') -> Wallet:
-    """Return the wallet of a car; `contract` is the name of its contract, '' for none.
+def read_wallet(
+    directory: Path, now: datetime | None, contract: str = _CONTRACT,
+    generation: str = GENERATION,
+) -> Wallet:
+    """Return the wallet of a car.
 
-    Raise ``PkiError`` or ``OSError`` naming what is wrong.
+    `contract` are the names of its contracts, separated by commas, the preferred first; '' for
+    none.  Raise ``PkiError`` or ``OSError`` naming what is wrong.
     """
-    paying = read_named(directory, contract) if contract else None
+    own = [read_named(directory, name, generation) for name in contract.split(',') if name]
+    provisioning = read_named(directory, _PROVISIONING, generation)
+    emaid = read_named(directory, _CONTRACT, generation).name
     return Wallet(
-        contract=paying, provisioning=read_named(directory, 'oem_provisioning'),
-        roots=read_roots(directory, RootKind.V2G), now=now,
-        wrong=_read_wrong(directory, read_named(directory, 'contract').name))
+        contract=own[0] if own else None, others=tuple(own[1:]), provisioning=provisioning,
+        roots=read_roots(directory, RootKind.V2G, generation), now=now,
+        wrong=_read_wrong(directory, generation, Role.CONTRACT, emaid),
+        wrong_provisioning=_read_wrong(
+            directory, generation, Role.OEM_PROVISIONING, provisioning.name))
 
 
 def read_named(directory: Path, name: str, generation: str = GENERATION) -> Credential:
@@ -38,21 +49,25 @@ def read_roots(
     directory: Path, kind: RootKind, generation: str = GENERATION,
 ) -> tuple[Certificate, ...]:
     """Return the roots of a kind."""
-    manifest = json.loads((directory / generation / 'manifest.json').read_text(encoding='utf-8'))
     return tuple(read_certificate(directory, generation, name)
-                 for name in manifest['roots'][kind.value])
+                 for name in _manifest(directory, generation)['roots'][kind.value])
 
 
-def _read_wrong(directory: Path, emaid: str) -> dict[str, Credential]:
-    folder = directory / GENERATION
-    manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+def _manifest(directory: Path, generation: str) -> Any:
+    return json.loads((directory / generation / 'manifest.json').read_text(encoding='utf-8'))
+
+
+def _read_wrong(
+    directory: Path, generation: str, role: Role, name: str,
+) -> dict[str, Credential]:
+    """Return the wrong chains of a role, as if they were of the one with this name."""
     found = {}
-    for entry in manifest['wrong']:
-        if entry['role'] != Role.CONTRACT.value:
+    for entry in _manifest(directory, generation)['wrong']:
+        if entry['role'] != role.value:
             continue
-        stem = folder / 'wrong' / f'{entry["role"]}-{entry["name"]}'
+        stem = directory / generation / 'wrong' / f'{entry["role"]}-{entry["name"]}'
         found[entry['name']] = Credential(
-            emaid,
+            name,
             tuple(stem.with_name(f'{stem.name}.{index}.der').read_bytes()
                   for index in range(entry['certificates'])),
             parse_private_key(stem.with_name(f'{stem.name}.key.pem').read_bytes()))

@@ -35,7 +35,14 @@ from ccs2_sim.lab import GENERATION, read_named, read_roots
 
 
 class Refusal(Exception):
-    """The car gets no contract; the text says why."""
+    """The car gets no contract; the text says why.
+
+    `response` is the EXI of the message that tells the car so, b'' if the protocol has none.
+    """
+
+    def __init__(self, text: str, response: bytes = b'') -> None:
+        super().__init__(text)
+        self.response = response
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,16 @@ from lifecycle_msgs.srv import ChangeState  # noqa: E402
 
 from ccs2_hlc import exi  # noqa: E402
 from ccs2_hlc.exi.messages import iso2, xmldsig  # noqa: E402
+from ccs2_hlc.exi.messages.iso20 import common  # noqa: E402
 from ccs2_interfaces.srv import ContractCertificate  # noqa: E402
 from ccs2_pki.lab.directory import write_lab  # noqa: E402
+from ccs2_sim.evcc import iso20_wallet  # noqa: E402
 from ccs2_sim.evcc.wallet import accept_contract, fragment, sign, signed_info  # noqa: E402
-from ccs2_sim.lab import read_wallet  # noqa: E402
+from ccs2_sim.lab import GENERATION_20, read_wallet  # noqa: E402
 
 ISO2 = 'urn:iso:15118:2:2013:MsgDef'
+ISO20 = 'urn:iso:std:iso:15118:-20:CommonMessages'
+Code = common.ResponseCode
 
 
 class Graph:
@@ -83,6 +87,20 @@ def installation(wallet):
         body=body))
 
 
+def installation_20(wallet, signer):
+    leaf, *below = wallet.provisioning.chain
+    return exi.encode(iso20_wallet.signed(common.CertificateInstallationReq(
+        header=common.MessageHeader(session_id=bytes(range(8)), time_stamp=0),
+        oem_provisioning_certificate_chain=common.SignedCertificateChain(
+            id='id1', certificate=leaf,
+            sub_certificates=common.SubCertificates(certificate=below)),
+        list_of_root_certificate_ids=common.ListOfRootCertificateIDs(root_certificate_id=[
+            xmldsig.X509IssuerSerial(
+                x509_issuer_name=root.issuer, x509_serial_number=root.serial)
+            for root in wallet.roots]),
+        maximum_contract_certificate_chains=1), signer))
+
+
 def test_a_car_of_the_laboratory_gets_a_contract(tmp_path):
     now = datetime.now(UTC)
     write_lab(tmp_path / 'lab', now)
@@ -102,12 +120,22 @@ def test_a_car_of_the_laboratory_gets_a_contract(tmp_path):
             assert contract.name == wallet.contract.name
             for request, namespace, reason in (
                     (b'\x80\x98', ISO2, 'undecodable'),
-                    (installation(wallet), 'urn:iso:std:iso:15118:-20:CommonMessages', 'urn')):
+                    (b'\x80\x98', ISO20, 'undecodable'),
+                    (installation(wallet), 'urn:din:70121:2012:MsgDef', 'urn:din')):
                 answer = graph.call(
                     ContractCertificate, 'contract_certificate', action=1,
                     schema_namespace=namespace, request=request, time_budget=4.5)
                 assert not answer.success
                 assert reason in answer.message
+            newer = read_wallet(tmp_path / 'lab', now, generation=GENERATION_20)
+            for signer, code in (
+                    (newer.provisioning, Code.OK), (newer.contract, Code.FAILED_SIGNATURE_ERROR)):
+                answer = graph.call(
+                    ContractCertificate, 'contract_certificate', action=1, schema_namespace=ISO20,
+                    request=installation_20(newer, signer), time_budget=4.5)
+                assert answer.success, answer.message
+                response = exi.decode('iso20-common', bytes(answer.response))
+                assert response.response_code is code
         finally:
             output = graph.close()
         assert 'PRIVATE' not in output

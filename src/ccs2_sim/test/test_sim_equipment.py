@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from ccs2_link.transport.sdp import SdpSecurity, parse_request
 from ccs2_sim import car_cli
-from ccs2_sim.car.equipment import Equipment
+from ccs2_sim.car.equipment import Equipment, NewWishes
 from ccs2_sim.car.session import Session
 from ccs2_sim.car.vehicle import ImaginedVehicle
 from ccs2_sim.car.visit import Visit
@@ -46,11 +47,48 @@ def test_contract_and_how_the_car_comes_to_it(lab, acquisition, has_contract):
     assert 'revoked' in settings.wallet.wrong
 
 
+@pytest.mark.parametrize(('keys', 'kind'), [
+    ('p521', ec.EllipticCurvePrivateKey), ('ed448', ed448.Ed448PrivateKey)])
+def test_contracts_of_iso_15118_20_and_both_kinds_of_keys(lab, keys, kind):
+    plan = Equipment(
+        authorization='pnc', tls='1.3', pki=str(lab), keys=keys,
+        contract='contract,contract_second').applied(Visit(), NOW)
+    wallet = plan.settings.wallet
+    assert [contract.name for contract in (wallet.contract, *wallet.others)] == [
+        'DE8AA0012345670', 'DE8AA007654321' + wallet.others[0].name[-1]]
+    for credential in (wallet.contract, wallet.provisioning, plan.tls.vehicle):
+        assert isinstance(credential.key, kind)
+    assert {'revoked', 'expired'} <= set(wallet.wrong)
+    assert 'other-root' in wallet.wrong_provisioning
+
+
+def test_wishes_of_iso_15118_20_reach_the_car():
+    settings = NewWishes(
+        eim_fallback=True, most_contracts=3, preferred_contracts='DE1,DE2', standby_after=7,
+        standby_time=2.0, change_after=9, next_mode='dynamic', renegotiates_aside=True,
+        checks_in=True, shares_needs=True).applied(CarSettings())
+    assert settings.next_transfer is Transfer.DYNAMIC
+    assert settings.preferred_contracts == ('DE1', 'DE2')
+    assert (settings.standby_after, settings.change_after, settings.most_contracts) == (7, 9, 3)
+    assert NewWishes().applied(CarSettings()) == CarSettings()
+
+
+@pytest.mark.parametrize(('wishes', 'problem'), [
+    ({'most_contracts': 0}, 'most_contracts is 0'), ({'most_contracts': 256}, 'must be 1 to 255'),
+    ({'preferred_contracts': ','.join('ABCDEFGHI')}, 'preferred_contracts are 9'),
+    ({'next_mode': 'backwards'}, "next_mode is 'backwards'")])
+def test_wishes_that_make_no_sense_are_named(wishes, problem):
+    with pytest.raises(ValueError, match=problem):
+        NewWishes(**wishes).applied(CarSettings())
+
+
 @pytest.mark.parametrize(('words', 'problem'), [
     ({'tls': '1.2'}, 'need the parameter pki'), ({'authorization': 'pnc'}, 'parameter pki'),
     ({'tls': '1.1'}, "tls is '1.1'"), ({'authorization': 'cash'}, "authorization is 'cash'"),
     ({'mode': 'both'}, "mode is 'both'"),
-    ({'authorization': 'pnc', 'tls': '1.3'}, 'by ISO 15118-2'),
+    ({'tls': '1.3', 'acquisition': 'update'}, 'acquisition is update'),
+    ({'tls': '1.3', 'acquisition': 'install', 'keys': 'ed448'}, 'p521 only'),
+    ({'keys': 'rsa'}, "keys is 'rsa'"),
     ({'acquisition': 'steal'}, "acquisition is 'steal'"),
     ({'tls': '1.2', 'pki': '/none'}, 'laboratory /none'),
     ({'authorization': 'pnc', 'contract': 'other'}, 'other')])

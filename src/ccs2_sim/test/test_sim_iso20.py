@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,25 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from iso2_pair import BATTERY, Pair
-from iso20_bench import Iso20Bench
+from iso2_pair import BATTERY
+from iso20_pair import PARKING, Bench, Pair20, contract_bench
 
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.station import OperatorLimits, StopWish, Urgency
+from ccs2_link.transport.v2gtp import PayloadType
+from ccs2_pki.lab.directory import write_lab
+from ccs2_pki.profiles import RootKind
 from ccs2_sim.car import misbehaviour
 from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
-from ccs2_sim.car.visit import PROTOCOLS
 from ccs2_sim.evcc.iso20 import Iso20Evcc
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
-from ccs2_sim.evcc.vehicle import Transfer
+from ccs2_sim.evcc.vehicle import Acquisition, Transfer
+from ccs2_sim.lab import GENERATION_20, read_wallet
+from ccs2_sim.provisioning20 import read_provider20
 
+NOW = datetime.now(UTC)
 FIRST = ['SessionSetup', 'AuthorizationSetup', 'Authorization', 'ServiceDiscovery',
          'ServiceDetail', 'ServiceSelection']
 PARAMETERS = ['DCChargeParameterDiscovery', 'ScheduleExchange']
@@ -31,30 +37,48 @@ CHARGE = ['DCCableCheck', 'DCPreCharge', 'PowerDelivery', 'DCChargeLoop']
 LAST = ['PowerDelivery', 'DCWeldingDetection', 'SessionStop']
 BPT = (Transfer.BPT, Transfer.BPT_DYNAMIC)
 Code = common.ResponseCode
+Notification = common.EVSENotification
 
 
-class Bench(Iso20Bench):
-    """The station's bench, which a car of its own talks to."""
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    directory = tmp_path_factory.mktemp('lab') / 'lab'
+    write_lab(directory, NOW)
+    return directory
 
-    asked = ()
+
+@pytest.fixture
+def everything(lab):
+    """Return a car and a station that go through every message there is."""
+    made = read_provider20(lab)
+    bench = contract_bench(
+        lab, RootKind, NOW, receipt_interval=0.5, services=(PARKING,))
+    return Pair20(
+        bench, provider=lambda data: made.answer(data, NOW),
+        wallet=read_wallet(lab, NOW, '', GENERATION_20), acquisition=Acquisition.INSTALL,
+        checks_in=True, renegotiate_after=10, standby_after=15, standby_time=1.5, change_after=20,
+        maximum_loops=25)
 
 
-class Pair20(Pair):
-    """One session by ISO 15118-20."""
+def test_every_message_in_one_session(everything):
+    outcome = everything.run()
+    assert outcome.error is ErrorCode.NONE, outcome
+    turn = ['ServiceDiscovery', 'ServiceDetail', 'ServiceSelection']
+    again = [name for name in everything.steps() if name not in (
+        'MeteringConfirmation', 'PowerDelivery(Start)', 'DCChargeLoop')]
+    end = ['PowerDelivery(Stop)', 'DCWeldingDetection']
+    assert again == [
+        'SessionSetup', 'AuthorizationSetup', 'CertificateInstallation', 'Authorization', *turn,
+        'VehicleCheckIn', *PARAMETERS, 'DCCableCheck', 'DCPreCharge',
+        'PowerDelivery(ScheduleRenegotiation)', 'ScheduleExchange', 'PowerDelivery(Standby)',
+        *end, 'SessionStop(ServiceRenegotiation)', *turn, *PARAMETERS, 'DCCableCheck',
+        'DCPreCharge', *end, 'VehicleCheckOut', 'SessionStop(Terminate)']
+    assert 'MeteringConfirmation' in everything.steps()
+    assert everything.bench.stage == 'FINISHED'
+    assert everything.bench.secc.session().contract_id == everything.engine.contract.name
+    assert set(everything.counts) == {*Iso20Evcc.steps, 'supportedAppProtocol'}
+    assert everything.engine.remarks == []
 
-    OFFER = PROTOCOLS['iso20']
-
-    def __init__(self, bench=None, resumed=None, **wishes):
-        super().__init__(bench or Bench(), resumed, **wishes)
-        self.currents = []
-
-    def measure(self):
-        super().measure()
-        # The battery follows the current: 0.2 % for 100 A and a step.
-        state = self.vehicle
-        self.currents.append(state.current)
-        self.vehicle = replace(state, state_of_charge=min(1.0, max(
-            0.0, state.state_of_charge + state.current * 2e-5)))
 
 
 @pytest.mark.parametrize('transfer', Transfer)
@@ -130,31 +154,31 @@ def test_station_that_cannot_discharge_is_left(transfer):
 
 
 @pytest.mark.parametrize('name', Iso20Evcc.steps)
-def test_failed_response_ends_the_session_at_once(name):
-    pair = Pair20(renegotiate_after=5, maximum_loops=40)
-    pair.overrides[name] = lambda response, count: replace(response, response_code=Code.FAILED)
-    outcome = pair.run()
+def test_failed_response_ends_the_session_at_once(everything, name):
+    everything.overrides[name] = lambda response, count: replace(
+        response, response_code=Code.FAILED)
+    outcome = everything.run()
     assert outcome.error is ErrorCode.REFUSED
     assert 'FAILED' in outcome.text
-    assert pair.engine.step == name
-    assert not pair.vehicle.contactors
-    assert pair.wishes[-1].load == 'B'
+    assert everything.engine.step == name
+    assert not everything.vehicle.contactors
+    assert everything.wishes[-1].load == 'B'
 
 
 @pytest.mark.parametrize('name', Iso20Evcc.steps)
-def test_silence_is_a_timeout_of_that_message(name):
-    pair = Pair20(renegotiate_after=5, maximum_loops=40)
-    pair.overrides[name] = lambda response, count: None
-    outcome = pair.run()
+def test_silence_is_a_timeout_of_that_message(everything, name):
+    everything.overrides[name] = lambda response, count: None
+    outcome = everything.run()
     assert outcome.error is ErrorCode.TIMEOUT
     assert Iso20Evcc.steps[name].expects.__name__ in outcome.text
-    assert not pair.vehicle.contactors
+    assert not everything.vehicle.contactors
 
 
 def test_timeouts_of_single_messages():
     timeouts = {
         name: step.timeout for name, step in Iso20Evcc.steps.items() if step.timeout != 2.0}
-    assert timeouts == {'ServiceDetail': 5, 'DC_ChargeLoop': 0.5}
+    assert timeouts == {'CertificateInstallation': 5, 'ServiceDetail': 5,
+                        'ServiceDetailParking': 5, 'DC_ChargeLoop': 0.5}
 
 
 def test_schedule_with_the_most_energy_is_taken_and_kept():
@@ -201,6 +225,144 @@ def test_car_can_renegotiate(transfer):
     assert pair.engine.renegotiations == 1
     assert [body.charge_progress.name for body in pair.bodies(common.PowerDeliveryReq)] == [
         'START', 'SCHEDULE_RENEGOTIATION', 'START', 'STOP']
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_schedules_are_negotiated_on_their_own_stream_by_choice(transfer):
+    pair = Pair20(
+        transfer=transfer, renegotiate_after=5, maximum_loops=30, renegotiates_aside=True)
+    streams = {}
+
+    def note(step, message):
+        streams.setdefault(step, set()).add(pair.engine.payload_type(message))
+        return message
+    pair.alter = note
+    assert pair.run().error is ErrorCode.NONE
+    aside, main = PayloadType.ISO20_SCHEDULE_RENEGOTIATION, PayloadType.ISO20_COMMON
+    assert streams['PowerDeliveryRenegotiate'] == {aside}
+    assert streams['ScheduleExchange'] == streams['PowerDelivery'] == {main, aside}
+    assert streams['PowerDeliveryStop'] == {main}
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_car_goes_to_standby_and_comes_back(transfer):
+    pair = Pair20(transfer=transfer, standby_after=5, standby_time=4.0, maximum_loops=30)
+    assert pair.run(until='PowerDeliveryStandby') is None
+    began = pair.bench.now
+    pair.turn()
+    assert pair.bench.power.current == 0.0
+    assert pair.vehicle.contactors
+    assert pair.run(until='PowerDelivery') is None
+    assert 3.9 < pair.bench.now - began < 5.5
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.steps()[11:] == [
+        'DCChargeLoop', 'PowerDelivery(Standby)', 'PowerDelivery(Start)', 'DCChargeLoop',
+        'PowerDelivery(Stop)', 'DCWeldingDetection', 'SessionStop(Terminate)']
+    # About once a second it shows that it is still there.
+    assert 4 <= pair.counts['PowerDeliveryStandby'] <= 6
+
+
+def test_station_wants_the_car_back_from_standby():
+    pair = Pair20(Bench(renegotiation=True), standby_after=5, standby_time=50.0, maximum_loops=30)
+    assert pair.run(until='PowerDeliveryStandby') is None
+    pair.bench.secc.set_limits(OperatorLimits(maximum_power=20e3))
+    began = pair.bench.now
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.bench.now - began < 20
+    # Then it negotiates the schedule that has changed.
+    assert pair.engine.renegotiations == 1
+
+
+@pytest.mark.parametrize('end', ['stop', 'pause'])
+def test_station_can_end_a_standby(end):
+    pair = Pair20(standby_after=5, standby_time=50.0, maximum_loops=30)
+    assert pair.run(until='PowerDeliveryStandby') is None
+    pair.turn()
+    if end == 'stop':
+        assert pair.bench.secc.stop(StopWish(Urgency.NORMAL, 'closing time')) is None
+    else:
+        assert pair.bench.secc.pause('later') is None
+    outcome = pair.run()
+    assert outcome.error is (ErrorCode.STOPPED_BY_STATION if end == 'stop' else ErrorCode.NONE)
+    assert pair.steps()[-4:] == [
+        'PowerDelivery(Standby)', 'PowerDelivery(Stop)', 'DCWeldingDetection',
+        f'SessionStop({"Terminate" if end == "stop" else "Pause"})']
+
+
+def test_standby_that_the_station_does_not_allow():
+    pair = Pair20(Bench(standby=False), standby_after=5, maximum_loops=30)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.remarks == ['PowerDeliveryRes: WARNING_StandbyNotAllowed']
+    assert pair.counts['PowerDeliveryStandby'] == 1
+    assert pair.counts['DC_ChargeLoop'] > 20
+
+
+def test_station_that_cannot_discharge_any_more_makes_the_car_charge_only():
+    pair = Pair20(transfer=Transfer.BPT, discharge_to=0.4, maximum_loops=60)
+    assert pair.run(until='DC_ChargeLoop') is None
+    for _ in range(5):
+        pair.turn()
+    assert pair.bench.power.current < 0.0
+    first = pair.engine.session_id
+    pair.bench.power_overrides = {
+        'maximum_discharge_current': None, 'maximum_discharge_power': None}
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.transfer is Transfer.SCHEDULED
+    assert pair.engine.session_id == first
+    assert pair.currents[-5] > 0 or max(pair.currents) > 50
+    assert pair.steps()[-13:-8] == [
+        'SessionStop(ServiceRenegotiation)', 'ServiceDiscovery', 'ServiceDetail',
+        'ServiceSelection', 'DCChargeParameterDiscovery']
+    # Once more from B, with contactors that were open in between.
+    assert [(wish.load, wish.contactors) for wish in pair.wishes] == 2 * [
+        ('B', False), ('C', False), ('C', True), ('C', False)] + [('B', False)]
+
+
+@pytest.mark.parametrize('following', [None, Transfer.DYNAMIC, Transfer.BPT])
+def test_car_changes_services_by_its_own_wish(following):
+    pair = Pair20(change_after=5, next_transfer=following, maximum_loops=15)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.changes == 1
+    assert pair.engine.transfer is (following or Transfer.SCHEDULED)
+    selections = pair.bodies(common.ServiceSelectionReq)
+    assert len(selections) == 2
+    assert selections[1].selected_energy_transfer_service.service_id == (
+        6 if following is Transfer.BPT else 2)
+    assert pair.bench.secc.session().bidirectional is (following is Transfer.BPT)
+
+
+def test_services_that_cannot_be_changed_are_not():
+    pair = Pair20(Bench(service_renegotiation=False), change_after=5, maximum_loops=15)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.engine.changes == 0
+    assert pair.steps()[-1] == 'SessionStop(Terminate)'
+
+
+def test_driver_who_stops_meanwhile_ends_the_session():
+    pair = Pair20(change_after=5, maximum_loops=15)
+    assert pair.run(until='DC_WeldingDetection') is None
+    pair.engine.stop(ErrorCode.CANCELED, 'enough')
+    assert pair.run().error is ErrorCode.CANCELED
+    assert pair.steps()[-1] == 'SessionStop(Terminate)'
+
+
+def test_car_checks_in_and_out_on_the_parking_stream():
+    pair = Pair20(Bench(services=(PARKING,)), checks_in=True, maximum_loops=5)
+    assert pair.run().error is ErrorCode.NONE
+    steps = pair.steps()
+    assert steps.index('VehicleCheckIn') == steps.index('ServiceSelection') + 1
+    assert steps[-2:] == ['VehicleCheckOut', 'SessionStop(Terminate)']
+    assert [body.ev_check_in_status.value for body in pair.bodies(common.VehicleCheckInReq)] == [
+        'CheckIn', 'Completed']
+    (request,) = pair.bodies(common.VehicleCheckOutReq)
+    assert pair.engine.payload_type(request) == PayloadType.ISO20_PARKING_STATUS
+
+
+@pytest.mark.parametrize(('services', 'checks_in'), [((), True), ((PARKING,), False)])
+def test_car_does_not_check_in_unless_both_sides_want_it(services, checks_in):
+    pair = Pair20(Bench(services=services), checks_in=checks_in, maximum_loops=5)
+    assert pair.run().error is ErrorCode.NONE
+    assert pair.names() == FIRST + PARAMETERS + CHARGE + LAST
 
 
 @pytest.mark.parametrize('transfer', Transfer)

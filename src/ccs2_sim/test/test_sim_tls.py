@@ -89,6 +89,14 @@ def test_tls_1_3_with_a_vehicle_certificate():
     assert wire.station.vehicle_certificate_digest
 
 
+def test_tls_1_3_with_keys_on_curve448():
+    """Of two chains the car gets the one that it can check."""
+    wire = meet(
+        settings('iso20-ed448', vehicle=vehicle('iso20-ed448')), server('iso20', 'iso20-ed448'))
+    assert wire.problems == {}
+    assert wire.car.security is wire.station.security is Security.TLS_1_3_MUTUAL
+
+
 def test_each_version_is_offered_alone():
     """A car of -2 gets no TLS 1.3, one of -20 no TLS 1.2."""
     assert meet(settings(), server('iso20')).problems

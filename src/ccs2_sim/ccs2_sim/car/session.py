@@ -281,6 +281,7 @@ class Session:
                 engine.lost(self._lost)
             await self._wait(engine.deadline())
         self._apply_wish()
+        self._notes += engine.remarks
         return engine.outcome
 
     async def _send(self, engine: Engine, message: Element) -> None:

@@ -9,16 +9,18 @@ groups      P-256                           P-521, X448
 signatures  ECDSA SHA-256                   ECDSA P-521 SHA-512, Ed448
 =========  ==============================  ============================================
 
-The station's chain has to go back to a V2G root of the car and to keep to its profile. OpenSSL
-cannot send `trusted_ca_keys` (RFC 6066), so the car does not name its roots.
+The station's chain has to go back to a V2G root of the car and to keep to its profile. What a car
+says of its roots, `trusted_ca_keys` (RFC 6066) and `certificate_authorities` (RFC 8446), pyOpenSSL
+cannot send. A car with keys on Curve448 offers Ed448 alone, so that it gets a chain of that kind.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed448
 from OpenSSL import SSL
 
 from ccs2_link.transport import openssl
@@ -58,8 +60,15 @@ _TLS_1_2 = _Version(
     SSL.TLS1_2_VERSION, Security.TLS_1_2, 'P-256', 'ecdsa_secp256r1_sha256')
 _TLS_1_3 = _Version(
     SSL.TLS1_3_VERSION, Security.TLS_1_3_MUTUAL, 'P-521:X448', 'ecdsa_secp521r1_sha512:ed448')
+_TLS_1_3_ED448 = replace(_TLS_1_3, signatures='ed448')
 _SUITE_1_2 = b'ECDHE-ECDSA-AES128-SHA256'
 _SUITES_1_3 = b'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
+
+
+def _version_of(vehicle: Credential | None) -> _Version:
+    if vehicle is None:
+        return _TLS_1_2
+    return _TLS_1_3_ED448 if isinstance(vehicle.key, ed448.Ed448PrivateKey) else _TLS_1_3
 
 
 class CarChannel(EngineChannel):
@@ -71,7 +80,7 @@ class CarChannel(EngineChannel):
         super().__init__('station')
         self.security = Security.NONE
         self._settings = settings
-        self._version = _TLS_1_2 if settings.vehicle is None else _TLS_1_3
+        self._version = _version_of(settings.vehicle)
         self._verdict: ChainVerdict | None = None
         self._judge_handle: object = None
 

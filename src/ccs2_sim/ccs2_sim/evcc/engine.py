@@ -42,6 +42,8 @@ class Step(Generic[E]):
     """How long the whole step may take, repetitions included, s."""
     late: ErrorCode = ErrorCode.TIMEOUT
     """What it means if it takes longer."""
+    pace: float = 0.0
+    """s from one request to the next at least, where the car's loop period is shorter."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Engine:
         self.stopping = False
         #: Charge loop responses so far.
         self.loops = 0
+        #: What the car has put up with, for people.
+        self.remarks: list[str] = []
         #: Voltage and current at the outlet as the station reports them; None before it does.
         self.reported: tuple[float, float] | None = None
         self._vehicle: VehicleState | None = None
@@ -168,7 +172,7 @@ class Engine:
         if following == END:
             self._end(self.verdict)
         elif following == self._step.name:
-            self._due = self._sent + self.settings.loop_period
+            self._due = self._sent + max(self.settings.loop_period, self._step.pace)
             self._sent = None
         else:
             self._step = self.steps[following]

@@ -1,290 +1,37 @@
-"""The car's side of ISO 15118-20 DC and DC_BPT: the table of steps."""
+"""The car's side of ISO 15118-20 DC and DC_BPT: charging, and the table of all steps."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
 
-from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
 from ccs2_hlc.exi.messages.iso20 import common, dc
-from ccs2_link.transport.v2gtp import PayloadType
-from ccs2_sim.evcc import iso20_modes
+from ccs2_sim.evcc import iso20_modes, iso20_setup
 from ccs2_sim.evcc.dc import (
     CABLE_CHECK_TIMEOUT,
-    COMMUNICATION_SETUP_TIMEOUT,
     CONTACTOR_PATIENCE,
-    EXCESS,
     MOST_WELDING_CHECKS,
-    OPENING_CURRENT,
     PRE_CHARGE_TIMEOUT,
     PRE_CHARGE_TOLERANCE,
     SAFE_VOLTAGE,
-    DcEvcc,
 )
-from ccs2_sim.evcc.engine import END, Span, Step
-from ccs2_sim.evcc.iso20_modes import StationLimits
+from ccs2_sim.evcc.engine import END, Step
+from ccs2_sim.evcc.iso20_base import Iso20Evcc, Paused20
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
-from ccs2_sim.evcc.schedule import Schedule, choose
-from ccs2_sim.evcc.vehicle import CarSettings
+from ccs2_sim.evcc.schedule import choose
 
-#: Message timeouts that are not 2 s (ISO 15118-20 table of EVCC timers).
-DETAIL_TIMEOUT, CHARGE_LOOP_TIMEOUT = 5.0, 0.5
+__all__ = ['Iso20Evcc', 'Paused20']
+
+#: Message timeout of the charge loop, s (ISO 15118-20 table of EVCC timers).
+CHARGE_LOOP_TIMEOUT = 0.5
+#: In standby the car shows that it is still there this often, s.
+STANDBY_PACE = 1.0
 #: Schedule entries that the car can store, the fewest that the schema allows to say.
 MOST_ENTRIES = 12
 _ONGOING, _FINISHED = common.Processing.ONGOING, common.Processing.FINISHED
-_Notification = common.EVSENotification
-
-
-@dataclass(frozen=True)
-class Paused20:
-    """What the car remembers of a session that it has paused."""
-
-    session_id: bytes
-
-
-class Iso20Evcc(DcEvcc):
-    """One session, paid by external means."""
-
-    charge_loop = 'DC_ChargeLoop'
-    first = 'SessionSetup'
-    spans = (
-        Span('V2G_EVCC_CommunicationSetup_Timeout', 'SessionSetup', COMMUNICATION_SETUP_TIMEOUT),
-    )
-
-    steps: ClassVar[dict[str, Step[Any]]] = {}
-
-    def __init__(self, settings: CarSettings, resumed: Paused20 | None = None) -> None:
-        super().__init__(settings, resumed)
-        if resumed is not None:
-            self.session_id = resumed.session_id
-        #: The station has joined the session that was paused.
-        self.joined = False
-        #: Number of the parameter set for what the car wants.
-        self.parameter_set = 0
-        self.limits: StationLimits | None = None
-        self.schedule: Schedule | None = None
-        #: The bidirectional car has given what it wanted to.
-        self.given = not settings.transfer.bidirectional
-        #: The present loop of messages is over with the next request.
-        self.ready = False
-        self.renegotiating = False
-        #: How often the schedule has been negotiated anew.
-        self.renegotiations = 0
-        #: The session is ended with the wish to go on later.
-        self.pausing = False
-
-    # Envelope.
-
-    def schema(self, payload_type: int) -> str:
-        """Return the EXI schema of messages of a V2GTP payload type."""
-        try:
-            return exi.schema_for(payload_type, iso20_modes.NAMESPACE)
-        except ValueError as error:
-            raise Ended(ErrorCode.REFUSED, str(error)) from None
-
-    def payload_type(self, message: Element) -> int:
-        """Return the V2GTP payload type of a request: common messages or DC's own."""
-        own = isinstance(message, dc.MESSAGES) and not isinstance(message, common.MESSAGES)
-        return PayloadType.ISO20_DC if own else PayloadType.ISO20_COMMON
-
-    def header(self) -> common.MessageHeader:
-        """Return the header of a request; the time is zero in a car without a clock."""
-        clock = self.settings.unix_time
-        return common.MessageHeader(
-            session_id=self.session_id, time_stamp=0 if clock is None else clock())
-
-    def wrap(self, body: Element) -> Element:
-        """Return the message as it is: it has its header already."""
-        return body
-
-    def unwrap(self, message: Element) -> Element | None:
-        """Return the response; every one but the first has to carry the session's id.
-
-        Warnings end the session, too, except in the charge loop.
-        """
-        if not isinstance(message, common.V2GResponse):
-            raise Ended(ErrorCode.REFUSED, f'{type(message).__name__} is no response')
-        session_id, code = message.header.session_id, message.response_code.value
-        if isinstance(message, common.SessionSetupRes):
-            self.session_id = session_id
-        elif session_id != self.session_id:
-            raise Ended(ErrorCode.REFUSED, f'response of session {session_id.hex()}')
-        tolerated = ('OK', 'WARNING') if self.step == self.charge_loop else ('OK',)
-        if not code.startswith(tolerated):
-            raise Ended(ErrorCode.REFUSED, f'{type(message).__name__}: {code}')
-        checked: Element = message
-        return checked
-
-    # Wishes.
-
-    @property
-    def discharging(self) -> bool:
-        """Whether the car wants to give energy now."""
-        return not (self.given or self.winding_down)
-
-    @property
-    def power_limit(self) -> float:
-        """Return what the schedule and the station allow for charging now, W."""
-        limit = math.inf if self.limits is None else self.limits.charge_power
-        if self.schedule is not None:
-            limit = min(limit, self.schedule.power(self.now - self.schedule.agreed))
-        return limit
-
-    @property
-    def winding_down(self) -> bool:
-        """Whether the current has to go to zero."""
-        return self.stopping or self.renegotiating
-
-    @property
-    def after_ramp(self) -> str:
-        """Return the step that comes when there is no current any more."""
-        return 'PowerDeliveryStop' if self.stopping else 'PowerDeliveryRenegotiate'
-
-    def asked_current(self) -> float:
-        """Return the current to ask for now, A; negative: out of the car."""
-        limits, settings = self.limits, self.settings
-        if not self.discharging or limits is None:
-            return super().asked_current()
-        voltage = max(self.vehicle.battery_voltage, 1.0)
-        return -min(
-            settings.maximum_discharge_current, settings.maximum_discharge_power / voltage,
-            limits.discharge_current, limits.discharge_power / voltage)
-
-    def check_power(self, voltage: float, current: float) -> None:
-        """Leave a station whose output is over the car's limits, in either direction."""
-        super().check_power(voltage, current)
-        settings = self.settings
-        most = settings.maximum_discharge_current if settings.transfer.bidirectional else 0.0
-        if -current > most * EXCESS + OPENING_CURRENT:
-            raise Ended(ErrorCode.POWER, f'{-current:.0f} A out of the car, limit is {most:.0f} A')
-
-    def heed(self, status: common.EVSEStatus | None) -> None:
-        """Follow what the station notifies."""
-        asked = None if status is None else status.evse_notification
-        if asked is _Notification.PAUSE:
-            if not self.stopping:
-                self.pausing = True
-            self.stop(ErrorCode.NONE, 'paused')
-        elif asked in (_Notification.TERMINATE, _Notification.SERVICE_RENEGOTIATION):
-            # Another service is another session to this car.
-            self.stop(ErrorCode.STOPPED_BY_STATION, f'the station notifies {asked.value}')
-        elif asked is _Notification.SCHEDULE_RENEGOTIATION and self.step == self.charge_loop:
-            self.renegotiating = True
-
-    def go_on(self, following: str) -> str:
-        """Return the next step outside of the charge loop: the way out if that is wanted."""
-        if not self.stopping:
-            return following
-        return 'PowerDeliveryStop' if self.wish.contactors else 'SessionStop'
-
-    def next_demand(self) -> str:
-        """Return the step after one turn of the charge loop, by what the driver wants by then."""
-        settings = self.settings
-        if 0 < settings.renegotiate_after <= self.loops and not self.renegotiations:
-            self.renegotiating = True
-        if 0 < settings.pause_after <= self.loops and self.resumed is None and not self.stopping:
-            self.pausing = True
-            self.stop(ErrorCode.NONE, 'paused')
-        return super().next_demand()
-
-    def progress(self, wanted: common.ChargeProgress) -> common.PowerDeliveryReq:
-        """Return a PowerDeliveryReq; the car is ready for what it asks."""
-        profile = None
-        if wanted is common.ChargeProgress.START and self.schedule is not None:
-            profile = iso20_modes.power_profile(
-                self.schedule, self.settings.maximum_power, self.header().time_stamp)
-        return common.PowerDeliveryReq(
-            header=self.header(), ev_processing=_FINISHED, charge_progress=wanted,
-            ev_power_profile=profile)
-
-    def is_finished(self, processing: Any) -> bool:
-        """Tell whether the station needs no more time."""
-        return processing is _FINISHED
-
-
-def _session_setup(evcc: Iso20Evcc) -> Element:
-    settings = evcc.settings
-    return common.SessionSetupReq(
-        header=evcc.header(), evcc_id=settings.vehicle_id or settings.evcc_id.hex().upper())
-
-
-def _session_set_up(evcc: Iso20Evcc, body: common.SessionSetupRes) -> str:
-    if not any(evcc.session_id):
-        raise Ended(ErrorCode.REFUSED, 'the station gave the session id zero')
-    old = evcc.resumed is not None and evcc.session_id == evcc.resumed.session_id
-    evcc.joined = body.response_code is common.ResponseCode.OK_OLD_SESSION_JOINED
-    if evcc.joined is not old:
-        raise Ended(
-            ErrorCode.REFUSED, f'SessionSetupRes: {body.response_code.value} with '
-            f'{"the old" if old else "another"} session id')
-    # Authorization and services of a paused session are kept.
-    return evcc.go_on('DC_ChargeParameterDiscovery' if evcc.joined else 'AuthorizationSetup')
-
-
-def _set_up_authorization(evcc: Iso20Evcc) -> Element:
-    return common.AuthorizationSetupReq(header=evcc.header())
-
-
-def _authorization_set_up(evcc: Iso20Evcc, body: common.AuthorizationSetupRes) -> str:
-    if common.Authorization.EIM not in body.authorization_services:
-        names = ', '.join(each.value for each in body.authorization_services)
-        raise Ended(ErrorCode.REFUSED, f'the station offers {names}, not EIM')
-    return evcc.go_on('Authorization')
-
-
-def _authorize(evcc: Iso20Evcc) -> Element:
-    return common.AuthorizationReq(
-        header=evcc.header(), selected_authorization_service=common.Authorization.EIM,
-        eim_a_req_authorization_mode=common.EIMAReqAuthorizationMode())
-
-
-def _authorized(evcc: Iso20Evcc, body: common.AuthorizationRes) -> str:
-    done = evcc.is_finished(body.evse_processing)
-    return evcc.go_on('ServiceDiscovery' if done else 'Authorization')
-
-
-def _discover_services(evcc: Iso20Evcc) -> Element:
-    return common.ServiceDiscoveryReq(header=evcc.header())
-
-
-def _services_discovered(evcc: Iso20Evcc, body: common.ServiceDiscoveryRes) -> str:
-    offered = [each.service_id for each in body.energy_transfer_service_list.service]
-    wanted = iso20_modes.service_of(evcc.settings.transfer)
-    if wanted not in offered:
-        raise Ended(ErrorCode.REFUSED, f'the station offers energy services {offered}, '
-                    f'the car wants {wanted}')
-    return evcc.go_on('ServiceDetail')
-
-
-def _ask_detail(evcc: Iso20Evcc) -> Element:
-    return common.ServiceDetailReq(
-        header=evcc.header(), service_id=iso20_modes.service_of(evcc.settings.transfer))
-
-
-def _detail_told(evcc: Iso20Evcc, body: common.ServiceDetailRes) -> str:
-    transfer = evcc.settings.transfer
-    if body.service_id != iso20_modes.service_of(transfer):
-        raise Ended(ErrorCode.REFUSED, f'details of service {body.service_id}, not asked for')
-    found = iso20_modes.parameter_set(body.service_parameter_list.parameter_set, transfer)
-    if found is None:
-        raise Ended(ErrorCode.REFUSED, f'no parameter set of service {body.service_id} is '
-                    f'for {transfer.value}')
-    evcc.parameter_set = found
-    return evcc.go_on('ServiceSelection')
-
-
-def _select_service(evcc: Iso20Evcc) -> Element:
-    return common.ServiceSelectionReq(
-        header=evcc.header(),
-        selected_energy_transfer_service=common.SelectedService(
-            service_id=iso20_modes.service_of(evcc.settings.transfer),
-            parameter_set_id=evcc.parameter_set))
-
-
-def _service_selected(evcc: Iso20Evcc, body: common.ServiceSelectionRes) -> str:
-    return evcc.go_on('DC_ChargeParameterDiscovery')
+_OK = common.ResponseCode.OK
+_Progress, _Stop = common.ChargeProgress, common.ChargingSession
 
 
 def _discover_parameters(evcc: Iso20Evcc) -> Element:
@@ -295,7 +42,7 @@ def _discover_parameters(evcc: Iso20Evcc) -> Element:
 
 def _parameters_discovered(evcc: Iso20Evcc, body: dc.DCChargeParameterDiscoveryRes) -> str:
     limits = iso20_modes.station_limits(body.dc_cpd_res_energy_transfer_mode)
-    if evcc.settings.transfer.bidirectional is not limits.bidirectional:
+    if evcc.transfer.bidirectional is not limits.bidirectional:
         raise Ended(ErrorCode.REFUSED, 'the limits are not of the service that was chosen')
     battery = evcc.vehicle.battery_voltage
     if not limits.lowest_voltage <= battery <= limits.highest_voltage:
@@ -308,7 +55,7 @@ def _parameters_discovered(evcc: Iso20Evcc, body: dc.DCChargeParameterDiscoveryR
 
 def _exchange_schedules(evcc: Iso20Evcc) -> Element:
     settings, state = evcc.settings, evcc.vehicle
-    if not settings.transfer.dynamic:
+    if not evcc.transfer.dynamic:
         return common.ScheduleExchangeReq(
             header=evcc.header(), maximum_supporting_points=MOST_ENTRIES,
             scheduled_se_req_control_mode=common.ScheduledSEReqControlMode(
@@ -316,21 +63,23 @@ def _exchange_schedules(evcc: Iso20Evcc) -> Element:
     return common.ScheduleExchangeReq(
         header=evcc.header(), maximum_supporting_points=MOST_ENTRIES,
         dynamic_se_req_control_mode=common.DynamicSEReqControlMode(
-            departure_time=iso20_modes.DEPARTURE,
+            departure_time=evcc.departure,
             **iso20_modes.energies(settings, state, evcc.discharging)))
 
 
 def _schedules_exchanged(evcc: Iso20Evcc, body: common.ScheduleExchangeRes) -> str:
     if not evcc.is_finished(body.evse_processing):
         return evcc.go_on('ScheduleExchange')
-    scheduled = body.scheduled_se_res_control_mode
-    if (scheduled is None) is not evcc.settings.transfer.dynamic:
+    scheduled, dynamic = body.scheduled_se_res_control_mode, body.dynamic_se_res_control_mode
+    if (scheduled is None) is not evcc.transfer.dynamic:
         raise Ended(ErrorCode.REFUSED, 'the schedules are not of the control mode chosen')
     if scheduled is not None:
         evcc.schedule = choose(iso20_modes.read_schedules(scheduled.schedule_tuple, evcc.now))
+    if dynamic is not None:
+        evcc.take_needs(dynamic)
     if body.go_to_pause:
-        evcc.pausing = not evcc.stopping
-        evcc.stop(ErrorCode.NONE, 'paused')
+        evcc.pause()
+        return 'PowerDeliveryStop'
     # The contactors are closed when schedules are negotiated anew.
     return evcc.go_on('PowerDelivery' if evcc.wish.contactors else 'DC_CableCheck')
 
@@ -373,6 +122,9 @@ def _start_power(evcc: Iso20Evcc) -> Element | None:
 def _power_started(evcc: Iso20Evcc, body: common.PowerDeliveryRes) -> str:
     if evcc.charging_since is None:
         evcc.charging_since = evcc.now
+    if body.response_code.value.startswith('WARNING'):
+        evcc.remarks.append(f'PowerDeliveryRes: {body.response_code.value}')
+    evcc.aside = False
     evcc.heed(body.evse_status)
     return evcc.charge_loop
 
@@ -381,15 +133,23 @@ def _demand(evcc: Iso20Evcc) -> Element:
     settings, state = evcc.settings, evcc.vehicle
     evcc.given = evcc.given or state.state_of_charge <= settings.discharge_to
     return dc.DCChargeLoopReq(
-        header=evcc.header(), meter_info_requested=False,
+        header=evcc.header(), meter_info_requested=evcc.contract is not None,
         display_parameters=iso20_modes.display(settings, state),
         ev_present_voltage=iso20_modes.rational(state.voltage),
         cl_req_control_mode=iso20_modes.control(
-            settings, state, evcc.asked_current(), evcc.discharging))
+            settings, state, evcc.asked_current(), evcc.discharging, evcc.departure))
 
 
 def _demanded(evcc: Iso20Evcc, body: dc.DCChargeLoopRes) -> str:
-    evcc.heed(body.evse_status)
+    status = body.evse_status
+    evcc.heed(status)
+    if status is not None and evcc.contract is not None and (
+            status.evse_notification is common.EVSENotification.METERING_CONFIRMATION):
+        if body.meter_info is None:
+            raise Ended(ErrorCode.REFUSED, 'a confirmation is asked for without a meter reading')
+        evcc.reading = body.meter_info
+    if isinstance(body.cl_res_control_mode, dc.DynamicDCCLResControlMode):
+        evcc.take_needs(body.cl_res_control_mode)
     evcc.loops += 1
     voltage, current = float(body.evse_present_voltage), float(body.evse_present_current)
     evcc.reported = (voltage, current)
@@ -407,25 +167,67 @@ def _demanded(evcc: Iso20Evcc, body: dc.DCChargeLoopRes) -> str:
     return evcc.next_demand()
 
 
+def _confirm_reading(evcc: Iso20Evcc) -> Element | None:
+    reading, schedule = evcc.reading, evcc.schedule
+    if reading is None:
+        return None
+    return common.MeteringConfirmationReq(
+        header=evcc.header(), signed_metering_data=common.SignedMeteringData(
+            id=iso20_setup.SIGNED_ID, session_id=evcc.session_id, meter_info=reading,
+            dynamic_smdt_control_mode=(
+                common.DynamicSMDTControlMode() if schedule is None else None),
+            scheduled_smdt_control_mode=None if schedule is None else (
+                common.ScheduledSMDTControlMode(selected_schedule_tuple_id=schedule.number))))
+
+
+def _reading_confirmed(evcc: Iso20Evcc, body: common.MeteringConfirmationRes) -> str:
+    evcc.reading = None
+    return evcc.next_demand()
+
+
 def _stop_power(evcc: Iso20Evcc) -> Element:
-    return evcc.progress(common.ChargeProgress.STOP)
+    return evcc.progress(_Progress.STOP)
 
 
 def _power_stopped(evcc: Iso20Evcc, body: common.PowerDeliveryRes) -> str:
-    evcc.wish = replace(evcc.wish, contactors=False)
+    was_closed, evcc.wish = evcc.wish.contactors, replace(evcc.wish, contactors=False)
+    evcc.ramped()
     evcc.ready = False
-    return 'DC_WeldingDetection'
+    # A car that is told to pause before it has charged has nothing to be measured.
+    return 'DC_WeldingDetection' if was_closed else evcc.last_steps()
 
 
 def _renegotiate(evcc: Iso20Evcc) -> Element:
-    return evcc.progress(common.ChargeProgress.SCHEDULE_RENEGOTIATION)
+    evcc.aside = evcc.settings.renegotiates_aside
+    return evcc.progress(_Progress.SCHEDULE_RENEGOTIATION)
 
 
 def _renegotiated(evcc: Iso20Evcc, body: common.PowerDeliveryRes) -> str:
-    evcc.renegotiating = False
-    evcc.ramping_since = None
+    evcc.ramped()
     evcc.renegotiations += 1
     return 'ScheduleExchange'
+
+
+def _stand_by(evcc: Iso20Evcc) -> Element:
+    return evcc.progress(_Progress.STANDBY)
+
+
+def _standing_by(evcc: Iso20Evcc, body: common.PowerDeliveryRes) -> str:
+    if body.response_code is not _OK:
+        evcc.remarks.append(f'PowerDeliveryRes: {body.response_code.value}')
+        evcc.standbys += 1
+        evcc.ramped()
+        return evcc.charge_loop
+    if not evcc.changing:
+        evcc.ramped()
+    evcc.heed(body.evse_status)
+    if evcc.winding_down:
+        return 'PowerDeliveryStop'
+    if evcc.called_back or evcc.waited(evcc.settings.standby_time):
+        evcc.called_back = False
+        evcc.standbys += 1
+        return 'PowerDelivery'
+    return 'PowerDeliveryStandby'
 
 
 def _detect_welding(evcc: Iso20Evcc) -> Element | None:
@@ -443,33 +245,39 @@ def _welding_detected(evcc: Iso20Evcc, body: dc.DCWeldingDetectionRes) -> str:
     evcc.reported = (voltage, 0.0)
     over = evcc.ready
     evcc.ready = voltage < SAFE_VOLTAGE or evcc.welding_checks >= MOST_WELDING_CHECKS
-    return 'SessionStop' if over else 'DC_WeldingDetection'
+    return evcc.last_steps() if over else 'DC_WeldingDetection'
 
 
 def _stop_session(evcc: Iso20Evcc) -> Element:
     evcc.wish = replace(evcc.wish, load='B', contactors=False)
-    # Only a session that has charged can sleep.
-    evcc.pausing = evcc.pausing and evcc.charging_since is not None
-    return common.SessionStopReq(header=evcc.header(), charging_session=(
-        common.ChargingSession.PAUSE if evcc.pausing else common.ChargingSession.TERMINATE))
+    evcc.changing = evcc.changing and not evcc.stopping
+    how = _Stop.SERVICE_RENEGOTIATION if evcc.changing else (
+        _Stop.PAUSE if evcc.pausing else _Stop.TERMINATE)
+    return common.SessionStopReq(header=evcc.header(), charging_session=how)
 
 
 def _session_stopped(evcc: Iso20Evcc, body: common.SessionStopRes) -> str:
+    if evcc.changing:
+        return _begin_anew(evcc)
     if evcc.pausing:
-        evcc.paused = Paused20(evcc.session_id)
+        evcc.paused = Paused20(evcc.session_id, evcc.contract, evcc.transfer)
     return END
 
 
+def _begin_anew(evcc: Iso20Evcc) -> str:
+    """Choose services once more, in the same session."""
+    evcc.changing = evcc.ready = False
+    evcc.changes += 1
+    evcc.welding_checks = 0
+    evcc.limits = evcc.schedule = evcc.station_current = None
+    wanted = evcc.settings.next_transfer
+    if wanted is not None:
+        evcc.change_to(wanted)
+    return 'ServiceDiscovery'
+
+
 Iso20Evcc.steps = {step.name: step for step in (
-    Step('SessionSetup', _session_setup, _session_set_up, common.SessionSetupRes),
-    Step('AuthorizationSetup', _set_up_authorization, _authorization_set_up,
-         common.AuthorizationSetupRes),
-    Step('Authorization', _authorize, _authorized, common.AuthorizationRes),
-    Step('ServiceDiscovery', _discover_services, _services_discovered,
-         common.ServiceDiscoveryRes),
-    Step('ServiceDetail', _ask_detail, _detail_told, common.ServiceDetailRes,
-         timeout=DETAIL_TIMEOUT),
-    Step('ServiceSelection', _select_service, _service_selected, common.ServiceSelectionRes),
+    *iso20_setup.STEPS,
     Step('DC_ChargeParameterDiscovery', _discover_parameters, _parameters_discovered,
          dc.DCChargeParameterDiscoveryRes),
     Step('ScheduleExchange', _exchange_schedules, _schedules_exchanged,
@@ -481,8 +289,12 @@ Iso20Evcc.steps = {step.name: step for step in (
     Step('PowerDelivery', _start_power, _power_started, common.PowerDeliveryRes),
     Step('DC_ChargeLoop', _demand, _demanded, dc.DCChargeLoopRes, timeout=CHARGE_LOOP_TIMEOUT,
          patience=math.inf),
+    Step('MeteringConfirmation', _confirm_reading, _reading_confirmed,
+         common.MeteringConfirmationRes),
     Step('PowerDeliveryStop', _stop_power, _power_stopped, common.PowerDeliveryRes),
     Step('PowerDeliveryRenegotiate', _renegotiate, _renegotiated, common.PowerDeliveryRes),
+    Step('PowerDeliveryStandby', _stand_by, _standing_by, common.PowerDeliveryRes,
+         patience=math.inf, pace=STANDBY_PACE),
     Step('DC_WeldingDetection', _detect_welding, _welding_detected, dc.DCWeldingDetectionRes),
     Step('SessionStop', _stop_session, _session_stopped, common.SessionStopRes),
 )}

@@ -16,6 +16,8 @@ NAMESPACE = 'urn:iso:std:iso:15118:-20:DC'
 DC, DC_BPT = 2, 6
 #: Values of the parameters Connector and ControlMode.
 EXTENDED, SCHEDULED, DYNAMIC = 2, 1, 2
+#: Value of the parameter MobilityNeedsMode where the car alone says what it needs.
+NEEDS_OF_CAR = 1
 #: An empty battery has this share of its highest voltage (lithium-ion cells, 3.0 of 4.2 V).
 LOWEST_VOLTAGE = 0.7
 #: Time until departure that the car tells where it has to, s.
@@ -23,6 +25,7 @@ DEPARTURE = 2 * 3600
 JOULES_PER_WATT_HOUR = 3600.0
 
 rational = common.RationalNumber.of
+_CONFIRMED = common.PowerToleranceAcceptance.POWER_TOLERANCE_CONFIRMED
 
 _KINDS: Mapping[Transfer, type[Any]] = {
     Transfer.SCHEDULED: dc.ScheduledDCCLReqControlMode,
@@ -37,14 +40,21 @@ def service_of(transfer: Transfer) -> int:
     return DC_BPT if transfer.bidirectional else DC
 
 
-def parameter_set(sets: Sequence[common.ParameterSet], transfer: Transfer) -> int | None:
-    """Return the number of the first parameter set that fits, None if there is none."""
+def parameter_set(
+    sets: Sequence[common.ParameterSet], transfer: Transfer, shares_needs: bool = False,
+) -> int | None:
+    """Return the number of the first parameter set that fits, None if there is none.
+
+    A car that shares its needs takes one in which the station tells them, too, if there is one.
+    """
     wanted = {'Connector': EXTENDED, 'ControlMode': DYNAMIC if transfer.dynamic else SCHEDULED}
+    fitting = []
     for each in sets:
         values = {item.name: item.int_value for item in each.parameter}
-        if wanted.items() <= values.items():
-            return each.parameter_set_id
-    return None
+        needs = values.get('MobilityNeedsMode') or NEEDS_OF_CAR
+        if wanted.items() <= values.items() and (shares_needs or needs == NEEDS_OF_CAR):
+            fitting.append((needs, each.parameter_set_id))
+    return max(fitting, key=lambda found: found[0], default=(0, None))[1]
 
 
 @dataclass(frozen=True)
@@ -138,10 +148,11 @@ def display(settings: CarSettings, state: VehicleState) -> common.DisplayParamet
 
 def control(
     settings: CarSettings, state: VehicleState, current: float, discharging: bool,
+    departure: int = DEPARTURE,
 ) -> dc.CLReqControlMode:
     """Return the car's part of the charge loop.
 
-    `current` (A, negative: out of the car) is what the car wants.
+    `current` (A, negative: out of the car) is what the car wants, `departure` when it leaves, in s.
     """
     transfer = settings.transfer
     if not transfer.dynamic:
@@ -151,7 +162,7 @@ def control(
             'ev_target_current': rational(round(current, 1)),
             'ev_target_voltage': rational(voltage)}
     else:
-        values = _led(settings, state, current, discharging)
+        values = _led(settings, state, current, discharging) | {'departure_time': departure}
     mode: dc.CLReqControlMode = _KINDS[transfer](**values)
     return mode
 
@@ -171,7 +182,7 @@ def _led(
         values |= dict.fromkeys((
             'ev_target_energy_request', 'ev_maximum_energy_request', 'ev_minimum_energy_request',
         ), rational(0))
-    return values | {'departure_time': DEPARTURE}
+    return values
 
 
 def read_schedules(tuples: Sequence[common.ScheduleTuple], agreed: float) -> list[Schedule]:
@@ -186,7 +197,10 @@ def read_schedules(tuples: Sequence[common.ScheduleTuple], agreed: float) -> lis
                             f'of {float(entry.power):g} W')
             limits.append((start, float(entry.power)))
             start += entry.duration
-        found.append(Schedule(each.schedule_tuple_id, tuple(limits), agreed, start))
+        tolerance = each.charging_schedule.power_schedule.power_tolerance
+        found.append(Schedule(
+            each.schedule_tuple_id, tuple(limits), agreed, start,
+            tolerance=None if tolerance is None else float(tolerance)))
     return found
 
 
@@ -199,7 +213,8 @@ def power_profile(schedule: Schedule, power: float, anchor: int) -> common.EVPow
     return common.EVPowerProfile(
         time_anchor=anchor,
         scheduled_evppt_control_mode=common.ScheduledEVPPTControlMode(
-            selected_schedule_tuple_id=schedule.number),
+            selected_schedule_tuple_id=schedule.number,
+            power_tolerance_acceptance=None if schedule.tolerance is None else _CONFIRMED),
         ev_power_profile_entries=common.EVPowerProfileEntryList(ev_power_profile_entry=[
             common.PowerScheduleEntry(
                 duration=end - start, power=rational(min(limit, power)))

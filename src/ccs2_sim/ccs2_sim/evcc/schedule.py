@@ -27,6 +27,8 @@ class Schedule:
     """s after the message, where the protocol says it (ISO 15118-20)."""
     prices: tuple[tuple[int, float], ...] = ()
     """(start in s after the message, price of energy), in order; empty: the car knows none."""
+    tolerance: float | None = None
+    """W by which the car may leave its plan, where the station offers that (ISO 15118-20)."""
 
     def power(self, elapsed: float) -> float:
         """Return the highest power `elapsed` s after the message, W."""

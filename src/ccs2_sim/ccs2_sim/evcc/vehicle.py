@@ -86,6 +86,11 @@ class Transfer(Enum):
         """Whether the station leads."""
         return self in (Transfer.DYNAMIC, Transfer.BPT_DYNAMIC)
 
+    @property
+    def charging(self) -> Transfer:
+        """Return the same without giving energy back."""
+        return Transfer.DYNAMIC if self.dynamic else Transfer.SCHEDULED
+
 
 @dataclass(frozen=True)
 class CarSettings:
@@ -124,6 +129,26 @@ class CarSettings:
     """Identifier in ISO 15118-20, that of the vehicle certificate; '': the MAC address."""
     unix_time: Callable[[], int] | None = None
     """Returns s since 1970-01-01 UTC; None: the car has no clock."""
+    eim_fallback: bool = False
+    """Lets somebody else pay where the station takes none of its contracts (ISO 15118-20)."""
+    most_contracts: int = 1
+    """Contracts that it installs at most, 1 to 255 (ISO 15118-20)."""
+    preferred_contracts: tuple[str, ...] = ()
+    """eMAIDs of the contracts that it wants first, at most 8 (ISO 15118-20)."""
+    standby_after: int = 0
+    """Charge loop messages after which it goes to standby, once; 0 = never (ISO 15118-20)."""
+    standby_time: float = 5.0
+    """s that it stays there unless the station wants it back."""
+    change_after: int = 0
+    """Charge loop messages after which it chooses services anew, once; 0 = never (ISO 15118-20)."""
+    next_transfer: Transfer | None = None
+    """What it wants then; None: the same."""
+    renegotiates_aside: bool = False
+    """Negotiates schedules anew on the side stream for that (ISO 15118-20)."""
+    checks_in: bool = False
+    """Checks in and out where the station offers the parking status (ISO 15118-20)."""
+    shares_needs: bool = False
+    """Lets the station say, too, when it leaves and with how much (MobilityNeedsMode 2)."""
 
     def target_current(self, state: VehicleState) -> float:
         """Return the current the car asks for now, A."""

@@ -22,7 +22,7 @@ from ccs2_pki.errors import PkiError
 from ccs2_pki.identifiers import same_emaid
 from ccs2_pki.key_transport import EncryptedKey, decrypt_iso2
 from ccs2_pki.profiles import ISO2, Role
-from ccs2_pki.signatures import ISO2_SUITES, PrivateKey, SignedElement
+from ccs2_pki.signatures import ISO2_SUITES, PrivateKey, SignatureSuite, SignedElement
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class Credential:
 
 @dataclass(frozen=True)
 class Wallet:
-    """The car's credentials for ISO 15118-2."""
+    """The car's credentials, of one generation."""
 
     contract: Credential | None = None
+    others: tuple[Credential, ...] = ()
+    """Contracts to pay with where that one is refused, the preferred first (ISO 15118-20)."""
     provisioning: Credential | None = None
     """What the car's maker has put in: pays for nothing, but gets contracts."""
     roots: tuple[Certificate, ...] = ()
@@ -49,6 +51,8 @@ class Wallet:
     """The car's time when it was plugged in, aware; None: its clock is not set."""
     wrong: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     """Contracts that a good station refuses, by the name of their fault, for misbehaviour."""
+    wrong_provisioning: Mapping[str, Credential] = field(default_factory=dict, repr=False)
+    """Provisioning certificates that a good back office refuses, likewise."""
 
 
 class Mistrust(Exception):
@@ -60,9 +64,11 @@ def fragment(name: str, element: object, element_id: str) -> SignedElement:
     return SignedElement(element_id, exi.encode_fragment('iso2', name, element))
 
 
-def signed_info(elements: Sequence[SignedElement]) -> xmldsig.SignedInfo:
+def signed_info(
+    elements: Sequence[SignedElement], suite: SignatureSuite = signatures.ECDSA_SHA256,
+) -> xmldsig.SignedInfo:
     """Return what a signature over these elements signs."""
-    return signing.signed_info(elements, signatures.ECDSA_SHA256)
+    return signing.signed_info(elements, suite)
 
 
 #: A key that is not of ISO 15118-2 (of a contract that is wrong in just that) signs, too.
