@@ -21,10 +21,8 @@ from ccs2_hlc.session.station import OperatorLimits, StopWish, Urgency
 from ccs2_link.transport.v2gtp import PayloadType
 from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
-from ccs2_sim.car import misbehaviour
-from ccs2_sim.car.misbehaviour import MISBEHAVIOURS
 from ccs2_sim.evcc.iso20 import Iso20Evcc
-from ccs2_sim.evcc.outcome import Ended, ErrorCode
+from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import Acquisition, Transfer
 from ccs2_sim.lab import GENERATION_20, read_wallet
 from ccs2_sim.provisioning20 import read_provider20
@@ -433,34 +431,3 @@ def test_whatever_the_station_does_the_car_ends_safe(plan, transfer, loops):
     assert (pair.engine.wish.load, pair.engine.wish.contactors) == ('B', False)
     pair.bench.advance(5)
     assert pair.bench.command.mode is Mode.OFF
-
-
-@pytest.mark.parametrize('name', MISBEHAVIOURS)
-def test_misbehaviour_happens_in_the_step_of_the_same_kind_or_is_refused(name):
-    kind = MISBEHAVIOURS[name]
-    manners = misbehaviour.parse(name)
-    if not kind.fits('iso20'):
-        with pytest.raises(Ended, match=name):
-            manners.check('iso20')
-        return
-    manners.check('iso20')
-    step = {'CurrentDemand': 'DC_ChargeLoop', 'CableCheck': 'DC_CableCheck'}.get(
-        kind.step, kind.step)
-    assert step in {*Iso20Evcc.steps, 'supportedAppProtocol', ''}
-    found = [manners.due(step) for _ in range(kind.after + 1)]
-    assert found == [None] * kind.after + [kind]
-
-
-def test_another_session_id_is_refused():
-    pair = Pair20()
-    manners = misbehaviour.parse('wrong_session_id')
-
-    def alter(step, message):
-        deed = manners.due(step)
-        return message if deed is None else deed.alter(pair.engine, message, manners.value)
-
-    pair.alter = alter
-    outcome = pair.run()
-    assert outcome.error is ErrorCode.REFUSED
-    assert 'session' in outcome.text or 'UnknownSession' in outcome.text
-    assert not pair.vehicle.contactors

@@ -20,7 +20,7 @@ Act = Callable[['Session', Any], Awaitable[bool]]
 Want = Callable[[Wish], Wish]
 
 
-def _older(step: str) -> str:
+def older_step(step: str) -> str:
     """Return the name that a step of ISO 15118-20 has in the older protocols."""
     name = step.removeprefix('DC_')
     return 'CurrentDemand' if name == 'ChargeLoop' else name
@@ -62,10 +62,16 @@ class Misbehaviour:
     """The one protocol that has it, '' for all of them."""
     iso20: bool = True
     """A car by ISO 15118-20 can do it, too: nothing in its requests is of older protocols."""
+    newer: Misbehaviour | None = None
+    """The same by ISO 15118-20, where it has other messages for it."""
 
     def fits(self, protocol: str) -> bool:
         """Tell whether a car can do it in a protocol."""
         return self.protocol in ('', protocol) and (self.iso20 or protocol != 'iso20')
+
+    def by(self, protocol: str) -> Misbehaviour:
+        """Return what it is in a protocol."""
+        return self.newer if protocol == 'iso20' and self.newer is not None else self
 
 
 @dataclass
@@ -76,6 +82,8 @@ class Manners:
     step: str = ''
     after: int = 0
     value: float | str = 0.0
+    #: Which of these were told, and are not those of the kind.
+    told: frozenset[str] = frozenset()
     #: Whether it has begun.
     begun: bool = False
     _requests: int = field(default=0)
@@ -85,15 +93,24 @@ class Manners:
         """Return the datagrams to send before the first SDP request."""
         return self.kind.probes if self.kind is not None else ()
 
-    def check(self, protocol: str) -> None:
-        """Raise :class:`Ended` if the car cannot do it in the protocol that was agreed."""
-        if self.kind is not None and not self.kind.fits(protocol):
-            raise Ended(
-                ErrorCode.UNKNOWN, f'misbehaviour {self.kind.name!r} is not of {protocol}')
+    def settle(self, protocol: str) -> None:
+        """Become what it is in the protocol that was agreed.
+
+        Raise :class:`Ended` if the car cannot do it there.
+        """
+        if self.kind is None:
+            return
+        kind = self.kind.by(protocol)
+        if not kind.fits(protocol):
+            raise Ended(ErrorCode.UNKNOWN, f'misbehaviour {kind.name!r} is not of {protocol}')
+        if kind is not self.kind:
+            self.kind = kind
+            for name in {'step', 'after', 'value'} - self.told:
+                setattr(self, name, getattr(kind, name))
 
     def due(self, step: str) -> Misbehaviour | None:
         """Count a request of `step`; return the misbehaviour if it is due for that request."""
-        if self.kind is None or _older(step) != _older(self.step):
+        if self.kind is None or older_step(step) != older_step(self.step):
             return None
         self._requests += 1
         if self._requests <= self.after or (self.kind.once and self.begun):
@@ -105,5 +122,5 @@ class Manners:
         """Return what the car does at its inlet in `step` although the protocol wants `wish`."""
         if self.kind is None or self.kind.want is None:
             return wish
-        begins = _older(step) == _older(self.step) and self.after == 0
+        begins = older_step(step) == older_step(self.step) and self.after == 0
         return self.kind.want(wish) if self.begun or begins else wish

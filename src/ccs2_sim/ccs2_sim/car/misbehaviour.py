@@ -16,8 +16,9 @@ from ccs2_hlc.exi.declare import Element
 from ccs2_hlc.exi.messages import din, iso2, sap
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_link.transport.v2gtp import HEADER, LARGEST_PAYLOAD
-from ccs2_sim.car.manners import Alter, Manners, Misbehaviour
+from ccs2_sim.car.manners import Alter, Manners, Misbehaviour, older_step
 from ccs2_sim.car.misbehaviour_iso2 import ISO2
+from ccs2_sim.car.misbehaviour_iso20 import ISO20
 from ccs2_sim.car.sdp import encode_request
 from ccs2_sim.evcc.vehicle import Wish
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ccs2_sim.car.session import Session
 
 #: Protocols as the documentation names them.
-NAMES = {'din': 'DIN 70121', 'iso2': 'ISO 15118-2'}
+NAMES = {'din': 'DIN 70121', 'iso2': 'ISO 15118-2', 'iso20': 'ISO 15118-20'}
 #: How long a car that has gone silent stays there before it drives off, s.
 SILENCE = 90.0
 #: How long a car waits for the end of a connection that a good station has to end, s.
@@ -54,10 +55,12 @@ def parse(text: str) -> Manners:
                 manners.after = int(value)
             elif key and key == kind.option:
                 manners.value = type(kind.value)(value)
+                key = 'value'
             else:
                 raise ValueError(f'no option {key!r}')
         except ValueError as error:
             raise ValueError(f'misbehaviour {name!r}: {option!r}: {error}') from None
+        manners.told |= {key}
     return manners
 
 
@@ -193,8 +196,7 @@ def _hold_contactors(wish: Wish) -> Wish:
     return replace(wish, contactors=wish.plugged)
 
 
-#: All misbehaviours by name, in the order of the documentation.
-MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
+_OLDER: tuple[Misbehaviour, ...] = (
     Misbehaviour(
         'drop_link', 'resets the TCP connection (RST)',
         'supply off, contactors open; takes the next car', act=_reset),
@@ -312,7 +314,18 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {kind.name: kind for kind in (
             encode_request(SdpSecurity.NONE)[:-1] + b'\x10',
             bytes.fromhex('01fe9000fffffff81000'))),
     *ISO2,
-)}
+)
+
+
+def _all() -> dict[str, Misbehaviour]:
+    """Return the misbehaviours by name; those of ISO 15118-20 are joined to the older ones."""
+    newer = {kind.name: kind for kind in ISO20}
+    older = {kind.name: replace(kind, newer=newer.pop(kind.name, None)) for kind in _OLDER}
+    return older | newer
+
+
+#: All misbehaviours by name, in the order of the documentation.
+MISBEHAVIOURS: Mapping[str, Misbehaviour] = _all()
 
 
 def table() -> str:
@@ -321,14 +334,32 @@ def table() -> str:
         '| name | the car … | a good station … | where, unless told otherwise | option |',
         '|---|---|---|---|---|']
     for kind in MISBEHAVIOURS.values():
-        where = f'`{kind.step}`' if kind.step else 'SDP'
-        if kind.after:
-            where += f' after {kind.after}'
-        if kind.protocol:
-            where += f', {NAMES[kind.protocol]} only'
-        elif not kind.iso20:
-            where += ', not by ISO 15118-20'
-        value = kind.value if isinstance(kind.value, str) else f'{kind.value:g}'
-        option = f'`{kind.option}` = {value} {kind.unit}'.rstrip() if kind.option else ''
-        lines.append(f'| `{kind.name}` | {kind.does} | {kind.station} | {where} | {option} |')
+        newer = kind.newer
+        if newer is None:
+            lines.append(_row(kind, f'{_where(kind)}{_limits(kind)}'))
+        elif (kind.does, kind.station) == (newer.does, newer.station):
+            elsewhere = older_step(kind.step) != older_step(newer.step)
+            lines.append(_row(kind, _where(kind) + (
+                f', by ISO 15118-20 {_where(newer)}' if elsewhere else '')))
+        else:
+            older = NAMES.get(kind.protocol, 'older protocols')
+            lines += [_row(kind, f'{_where(kind)}, {older}'),
+                      _row(newer, f'{_where(newer)}, {NAMES["iso20"]}')]
     return '\n'.join(lines) + '\n'
+
+
+def _row(kind: Misbehaviour, where: str) -> str:
+    value = kind.value if isinstance(kind.value, str) else f'{kind.value:g}'
+    option = f'`{kind.option}` = {value} {kind.unit}'.rstrip() if kind.option else ''
+    return f'| `{kind.name}` | {kind.does} | {kind.station} | {where} | {option} |'
+
+
+def _where(kind: Misbehaviour) -> str:
+    after = f' after {kind.after}' if kind.after else ''
+    return f'`{kind.step}`{after}' if kind.step else 'SDP'
+
+
+def _limits(kind: Misbehaviour) -> str:
+    if kind.protocol:
+        return f', {NAMES[kind.protocol]} only'
+    return '' if kind.iso20 else ', not by ISO 15118-20'

@@ -7,14 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ccs2_hlc.exi.declare import Element
-from ccs2_hlc.exi.messages import iso2, xmldsig
+from ccs2_hlc.exi.messages import iso2
 from ccs2_sim.car.manners import Alter, Misbehaviour
+from ccs2_sim.car.misbehaviour_signatures import SIGNATURES
 from ccs2_sim.evcc.outcome import Ended, ErrorCode
-from ccs2_sim.evcc.wallet import sign, signed_info
 
-#: A transform that nobody may ask for here: it would leave parts of the message unsigned.
-_ENVELOPED = 'http://www.w3.org/2000/09/xmldsig#enveloped-signature'
-_NOBODY = '#id9'
 _UNKNOWN_SERVICE = 999
 
 
@@ -24,52 +21,6 @@ def _body(change: Callable[[Any, Any], Any]) -> Alter:
         changed: Element = engine.wrap(change(engine, message.body))
         return changed
     return alter
-
-
-def _signature(change: Callable[[Any], Any]) -> Alter:
-    """Change a request's signature; requests that are not signed stay as they are."""
-    def alter(engine: Any, message: Any, value: Any) -> Element:
-        signature = message.header.signature
-        changed: Element = message if signature is None else replace(
-            message, header=replace(message.header, signature=change(signature)))
-        return changed
-    return alter
-
-
-def _info(change: Callable[[xmldsig.SignedInfo, Any], xmldsig.SignedInfo]) -> Alter:
-    """Change what is signed (SignedInfo and body in, SignedInfo out), and sign that."""
-    def alter(engine: Any, message: Any, value: Any) -> Element:
-        signer = engine.signer(message.body)
-        if signer is None:
-            unsigned: Element = message
-            return unsigned
-        info = change(signed_info([engine.signed_element(message.body)]), message.body)
-        return _signature(lambda _: sign(signer.key, info))(engine, message, value)
-    return alter
-
-
-def _reference(**fields: Any) -> Alter:
-    """Change the one reference."""
-    return _info(lambda info, body: replace(info, reference=[
-        replace(info.reference[0], **fields)]))
-
-
-def _flip(signature: xmldsig.Signature) -> xmldsig.Signature:
-    value = bytearray(signature.signature_value.value)
-    value[-1] ^= 1
-    return replace(signature, signature_value=xmldsig.SignatureValue(value=bytes(value)))
-
-
-def _foreign_key(engine: Any, message: Any, value: Any) -> Element:
-    """Sign with the provisioning key in place of the contract's."""
-    if engine.signer(message.body) is None:
-        unsigned: Element = message
-        return unsigned
-    if engine.wallet.provisioning is None:
-        raise Ended(ErrorCode.UNKNOWN, 'the car has no provisioning certificate to sign with')
-    info = signed_info([engine.signed_element(message.body)])
-    return _signature(lambda _: sign(engine.wallet.provisioning.key, info))(
-        engine, message, value)
 
 
 def _bad_contract(engine: Any, message: Any, value: Any) -> Element:
@@ -153,29 +104,8 @@ ISO2: tuple[Misbehaviour, ...] = (
     _kind('bad_challenge', 'signs another challenge than it was given',
           'FAILED_ChallengeInvalid', _AUTHORIZATION,
           _body(lambda engine, body: replace(body, gen_challenge=bytes(16)))),
-    _kind('unsigned', 'leaves out the signature', _REFUSES, _AUTHORIZATION,
-          _signature(lambda signature: None)),
-    _kind('wrong_signature', 'sends a signature with one bit changed', _REFUSES, _AUTHORIZATION,
-          _signature(_flip)),
-    _kind('foreign_signature', 'signs with its provisioning key', _REFUSES, _AUTHORIZATION,
-          _foreign_key),
-    _kind('wrong_digest', 'changes the request after it was digested', _REFUSES, _AUTHORIZATION,
-          _reference(digest_value=bytes(32))),
-    _kind('two_references', 'signs a second reference, to nothing', _REFUSES, _AUTHORIZATION,
-          _info(lambda info, body: replace(info, reference=[
-              info.reference[0], replace(info.reference[0], uri=_NOBODY)]))),
-    _kind('double_reference', 'signs the same reference twice', _REFUSES, _AUTHORIZATION,
-          _info(lambda info, body: replace(info, reference=2 * info.reference))),
-    _kind('foreign_id', 'signs a reference to another element than the request', _REFUSES,
-          _AUTHORIZATION, _reference(uri=_NOBODY)),
-    _kind('duplicate_id', "gives SignedInfo the request's Id, too", _REFUSES, _AUTHORIZATION,
-          _info(lambda info, body: replace(info, id=body.id))),
-    _kind('extra_transform', 'signs a reference with a second transform', _REFUSES,
-          _AUTHORIZATION, _info(lambda info, body: replace(info, reference=[replace(
-              info.reference[0], transforms=xmldsig.Transforms(transform=[
-                  xmldsig.Transform(algorithm=_ENVELOPED),
-                  *(info.reference[0].transforms or xmldsig.Transforms(transform=[])).transform,
-              ]))]))),
+    *(_kind(name, does, _REFUSES, _AUTHORIZATION, alter)
+      for name, (does, alter) in SIGNATURES.items()),
     _kind('ac_parameters', 'gives AC limits with a DC mode', 'FAILED_WrongChargeParameter',
           _PARAMETERS, _body(_alternating_parameters)),
     _kind('negative_limit', 'gives a negative maximum current', 'FAILED_WrongChargeParameter',

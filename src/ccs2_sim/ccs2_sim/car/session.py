@@ -203,7 +203,7 @@ class Session:
         outcome = await self._run(negotiation)
         if outcome.error is not ErrorCode.NONE or negotiation.chosen is None:
             return outcome
-        self._manners.check(negotiation.chosen.name)
+        self._manners.settle(negotiation.chosen.name)
         return await self._run(negotiation.chosen.engine(settings, resumed))
 
     async def _sleep(self) -> None:

@@ -90,8 +90,8 @@ class Iso2Evcc(DcEvcc):
         signer = self.signer(body)
         if signer is None or not isinstance(message, iso2.V2GMessage):
             return message
-        info = signed_info([self.signed_element(body)])
-        return replace(message, header=replace(message.header, signature=sign(signer.key, info)))
+        return replace(message, header=replace(
+            message.header, signature=sign(signer.key, self.signed_info(body))))
 
     def signer(self, body: Element) -> Credential | None:
         """Return who signs a request, None if it is not signed."""
@@ -105,6 +105,10 @@ class Iso2Evcc(DcEvcc):
     def signed_element(body: Any) -> Any:
         """Return a request as it is signed."""
         return fragment(type(body).__name__, body, body.id)
+
+    def signed_info(self, body: Any) -> xmldsig.SignedInfo:
+        """Return what a signature over a request signs."""
+        return signed_info([self.signed_element(body)])
 
     def unwrap(self, message: Element) -> Element | None:
         """Return the body; keep its signature."""

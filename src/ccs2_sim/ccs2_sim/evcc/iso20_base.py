@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ccs2_hlc import exi
 from ccs2_hlc.exi.declare import Element
+from ccs2_hlc.exi.messages import xmldsig
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_link.transport.v2gtp import PayloadType
 from ccs2_pki.signatures import SignedElement
@@ -156,6 +157,13 @@ class Iso20Evcc(DcEvcc):
     def signed_element(body: Element) -> SignedElement | None:
         """Return a request's part as it is signed."""
         return iso20_wallet.signed_element(body)
+
+    def signed_info(self, body: Element) -> xmldsig.SignedInfo:
+        """Return what a signature over a request signs; only of one that is signed."""
+        element, signer = self.signed_element(body), self.signer(body)
+        if element is None or signer is None:
+            raise ValueError(f'{type(body).__name__} is not signed')
+        return iso20_wallet.info_of(element, signer)
 
     @property
     def provisioning(self) -> Credential:

@@ -40,6 +40,20 @@ def service_of(transfer: Transfer) -> int:
     return DC_BPT if transfer.bidirectional else DC
 
 
+def other_direction(transfer: Transfer) -> Transfer:
+    """Return the same with energy flowing both ways, or only into the car if it did."""
+    if transfer.bidirectional:
+        return transfer.charging
+    return Transfer.BPT_DYNAMIC if transfer.dynamic else Transfer.BPT
+
+
+def other_lead(transfer: Transfer) -> Transfer:
+    """Return the same with the other side in the lead."""
+    return {
+        Transfer.SCHEDULED: Transfer.DYNAMIC, Transfer.DYNAMIC: Transfer.SCHEDULED,
+        Transfer.BPT: Transfer.BPT_DYNAMIC, Transfer.BPT_DYNAMIC: Transfer.BPT}[transfer]
+
+
 def parameter_set(
     sets: Sequence[common.ParameterSet], transfer: Transfer, shares_needs: bool = False,
 ) -> int | None:

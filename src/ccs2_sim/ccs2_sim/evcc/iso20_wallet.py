@@ -47,9 +47,14 @@ def fragment(name: str, element: Any) -> SignedElement:
     return SignedElement(element.id, exi.encode_fragment(SCHEMA, name, element))
 
 
+def info_of(element: SignedElement, signer: Credential) -> xmldsig.SignedInfo:
+    """Return what the signer's signature over an element signs."""
+    return signed_info([element], suite_of_key(signer.key.public_key()))
+
+
 def signature_of(element: SignedElement, signer: Credential) -> xmldsig.Signature:
     """Return the signer's signature over an element."""
-    return sign(signer.key, signed_info([element], suite_of_key(signer.key.public_key())))
+    return sign(signer.key, info_of(element, signer))
 
 
 def signed(message: Any, signer: Credential) -> Any:
