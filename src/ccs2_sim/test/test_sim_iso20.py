@@ -19,7 +19,6 @@ from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.station import OperatorLimits, StopWish, Urgency
 from ccs2_link.transport.v2gtp import PayloadType
-from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.evcc.iso20 import Iso20Evcc
 from ccs2_sim.evcc.outcome import ErrorCode
@@ -36,13 +35,6 @@ LAST = ['PowerDelivery', 'DCWeldingDetection', 'SessionStop']
 BPT = (Transfer.BPT, Transfer.BPT_DYNAMIC)
 Code = common.ResponseCode
 Notification = common.EVSENotification
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
 
 
 @pytest.fixture

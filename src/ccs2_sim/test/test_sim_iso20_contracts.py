@@ -16,7 +16,6 @@ from ccs2_hlc import exi
 from ccs2_hlc.exi.messages.iso20 import common
 from ccs2_hlc.session.contract import Trust
 from ccs2_link.transport.v2gtp import PayloadType
-from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.evcc import iso20_wallet
 from ccs2_sim.evcc.outcome import ErrorCode
@@ -30,13 +29,6 @@ NOW = datetime.now(UTC)
 Code = common.ResponseCode
 ED448 = f'{GENERATION_20}-ed448'
 INSTALL = Acquisition.INSTALL
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from ccs2_hlc.exi.messages.iso20 import common
 from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.transport import Action
 from ccs2_link.transport import v2gtp
-from ccs2_pki.lab.directory import write_lab
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.car import misbehaviour
 from ccs2_sim.car.manners import older_step
@@ -40,13 +39,6 @@ REFUSED = [kind.name for kind in ISO20 if kind.station.startswith('FAILED')]
 SCHEDULED = ('wrong_schedule', 'other_profile', 'greedy_profile', 'modest_profile')
 CASES = [(name, transfer) for name in REFUSED for transfer in Transfer
          if not (name in SCHEDULED and transfer.dynamic)]
-
-
-@pytest.fixture(scope='module')
-def lab(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('lab') / 'lab'
-    write_lab(directory, NOW)
-    return directory
 
 
 @pytest.fixture
