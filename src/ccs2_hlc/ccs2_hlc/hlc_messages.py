@@ -24,6 +24,7 @@ from ccs2_hlc.session.station import (
     Isolation,
     IsolationState,
     Meter,
+    Needs,
     OperatorLimits,
     Pilot,
     PilotState,
@@ -176,6 +177,27 @@ def limits_of(message: Any) -> OperatorLimits:
         if value < 0.0:
             raise ValueError(f'{name} is {value:g}, must be 0 or above')
     return OperatorLimits(**{name: given(value) for name, value in values.items()})
+
+
+def needs_of(message: Any, now: float) -> Needs:
+    """Return the needs in a SetNeeds request at the monotonic time `now`.
+
+    Raise ``ValueError`` for what makes no sense.
+    """
+    departure, ratios = given(message.departure_time), {}
+    if message.departure_time < 0.0:
+        raise ValueError(f'departure_time is {message.departure_time:g}, must be 0 or above')
+    for name in ('minimum_state_of_charge', 'target_state_of_charge'):
+        value = given(getattr(message, name))
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ValueError(f'{name} is {value:g}, must be 0 to 1')
+        ratios[name] = value
+    needs = Needs(None if departure is None else now + departure, **ratios)
+    minimum, target = needs.minimum_state_of_charge, needs.target_state_of_charge
+    if minimum is not None and target is not None and minimum > target:
+        # [V2G20-1290]
+        raise ValueError(f'minimum_state_of_charge {minimum:g} is above the target {target:g}')
+    return needs
 
 
 # Out of the core.

@@ -32,7 +32,7 @@ from ccs2_interfaces.msg import (
     V2GResponse,
     V2GTrace,
 )
-from ccs2_interfaces.srv import Authorize, Pause, SetLimits, Stop
+from ccs2_interfaces.srv import Authorize, Pause, SetLimits, SetNeeds, Stop
 from ccs2_node import (
     LATEST,
     STATE,
@@ -75,6 +75,7 @@ class HlcNode(ManagedNode):
         self.serve(Stop, '~/stop', self._stop)
         self.serve(Pause, '~/pause', self._pause)
         self.serve(SetLimits, '~/set_limits', self._set_limits)
+        self.serve(SetNeeds, '~/set_needs', self._set_needs)
         # Unlike everything else it counts while the node is not active, too: it comes once.
         self.create_subscription(
             PkiState, 'pki/state',
@@ -227,6 +228,14 @@ class HlcNode(ManagedNode):
             return response
         self._secc.set_limits(limits)
         return self._decided(response, None, f'limits: {limits}')
+
+    def _set_needs(self, request: Any, response: Any) -> Any:
+        try:
+            needs = convert.needs_of(request, self.loop.time())
+        except ValueError as error:
+            response.message = str(error)
+            return response
+        return self._decided(response, self._secc.set_needs(needs), f'needs: {needs}')
 
     def _decided(self, response: Any, refusal: str | None, what: str) -> Any:
         response.success = refusal is None

@@ -26,6 +26,8 @@ T = TypeVar('T')
 #: Bounds of EVSEID in ISO 15118-2.
 _EVSE_ID = range(7, 38)
 _MAX_FILE = 65536
+#: Bounds of SupportedProviders in ISO 15118-20.
+_MAX_PROVIDERS, _MAX_NAME = 128, 80
 
 
 class Authorization(Enum):
@@ -96,6 +98,14 @@ def declare(node: ManagedNode) -> None:
               'Let vehicles by ISO 15118-20 interrupt charging with the contactors closed.')
     parameter('service_renegotiation', True,
               'Let vehicles by ISO 15118-20 choose another service after a stop.')
+    parameter('mobility_needs', False,
+              'Offer vehicles by ISO 15118-20 that ~/set_needs says, too, what they need.')
+    parameter('supported_providers', [''],
+              'Mobility providers (country and provider, e.g. DE8AA) whose contracts are served, '
+              'told by ISO 15118-20; one empty text: not told.')
+    parameter('strict_tolerance', False,
+              'End a session by ISO 15118-20 if the vehicle does not agree to the power tolerance '
+              'of its schedule.')
     parameter('strict_sequence', False,
               'Refuse SessionStopReq in the charge loop of DIN 70121 and ISO 15118-20.')
     parameter('strict_profile', True,
@@ -153,6 +163,9 @@ def read(node: ManagedNode) -> Settings:
         renegotiation=value('renegotiation'),
         standby=value('standby'),
         service_renegotiation=value('service_renegotiation'),
+        mobility_needs=value('mobility_needs'),
+        strict_tolerance=value('strict_tolerance'),
+        supported_providers=_providers(value('supported_providers')),
         strict_sequence=value('strict_sequence'),
         strict_profile=value('strict_profile'),
         timing=Timing(
@@ -171,6 +184,15 @@ def read(node: ManagedNode) -> Settings:
         store=None if contracts is ContractPayment.OFF else Path(value('store')),
         contract_expiry_warning=value('contract_expiry_warning'),
         require_revocation_data=value('require_revocation_data'))
+
+
+def _providers(names: list[str]) -> tuple[str, ...]:
+    told = tuple(name for name in names if name)
+    if len(told) > _MAX_PROVIDERS or any(len(name) > _MAX_NAME for name in told):
+        raise ConfigureError(
+            f'supported_providers are more than {_MAX_PROVIDERS}, or one has more than '
+            f'{_MAX_NAME} characters')
+    return told
 
 
 def _protocols(names: list[str]) -> tuple[Protocol, ...]:

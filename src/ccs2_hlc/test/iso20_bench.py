@@ -27,9 +27,11 @@ BIDIRECTIONAL = {'maximum_discharge_current': 100.0, 'maximum_discharge_power': 
 class Iso20Bench(Iso2Bench):
     """The bench with a bidirectional power stage and a verified vehicle certificate."""
 
-    def __init__(self, certificate=CAR, service=2, dynamic=False, **settings):
+    def __init__(self, certificate=CAR, service=2, dynamic=False, shared=0, **settings):
         self.certificate = certificate
         self.service, self.dynamic = service, dynamic
+        #: Number of the parameter set in which the station tells needs, too; 0: another one.
+        self.shared = shared
         super().__init__(security=settings.pop('security', Security.TLS_1_3_MUTUAL), **settings)
         self.power = replace(self.power, **BIDIRECTIONAL)
 
@@ -106,7 +108,7 @@ class Iso20Bench(Iso2Bench):
             header=NO_HEADER,
             selected_energy_transfer_service=common.SelectedService(
                 service_id=service or self.service,
-                parameter_set_id=number or (2 if self.dynamic else 1)),
+                parameter_set_id=number or (self.shared or 2 if self.dynamic else 1)),
             selected_vas_list=common.SelectedServiceList(selected_service=[
                 common.SelectedService(service_id=item, parameter_set_id=1)
                 for item in added]) if added else None)
@@ -166,7 +168,7 @@ class Iso20Bench(Iso2Bench):
             cl_req_control_mode=kind(**{
                 name: R(number) for name, number in (values | limits).items()}))
 
-    def profile(self, power=1000.0, schedule=1, dynamic=None, duration=3600):
+    def profile(self, power=1000.0, schedule=1, dynamic=None, duration=3600, tolerance=None):
         entries = common.EVPowerProfileEntryList(ev_power_profile_entry=[
             common.PowerScheduleEntry(duration=duration, power=R(power))])
         if self.dynamic if dynamic is None else dynamic:
@@ -176,7 +178,7 @@ class Iso20Bench(Iso2Bench):
         return common.EVPowerProfile(
             time_anchor=0, ev_power_profile_entries=entries,
             scheduled_evppt_control_mode=common.ScheduledEVPPTControlMode(
-                selected_schedule_tuple_id=schedule))
+                selected_schedule_tuple_id=schedule, power_tolerance_acceptance=tolerance))
 
 
 NO_HEADER = common.MessageHeader(session_id=bytes(8), time_stamp=0)

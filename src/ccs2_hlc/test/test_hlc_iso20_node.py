@@ -1,5 +1,7 @@
 """The node `hlc` with a vehicle by ISO 15118-20 that gives energy back, across processes."""
 
+import math
+
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not set up')
@@ -35,7 +37,7 @@ from ccs2_interfaces.msg import (  # noqa: E402
     V2GConnection,
     V2GRequest,
 )
-from ccs2_interfaces.srv import Pause  # noqa: E402
+from ccs2_interfaces.srv import Pause, SetNeeds  # noqa: E402
 
 C = common.ResponseCode
 CAR, OTHER_CAR = bytes(range(64)), bytes(64)
@@ -117,6 +119,11 @@ def test_energy_flows_both_ways_and_the_car_comes_back(graph):
     assert graph.session.bidirectional
     assert graph.session.control_mode == ChargingSession.CONTROL_SCHEDULED
 
+    for target, message in ((0.5, 'has not chosen'), (2.0, 'target_state_of_charge is 2')):
+        answer = graph.call(SetNeeds, '/hlc/set_needs', departure_time=60.0,
+                            minimum_state_of_charge=math.nan, target_state_of_charge=target)
+        assert not answer.success
+        assert message in answer.message
     assert graph.call(Pause, '/hlc/pause', reason='night').success
     status = graph.ask(car.charge_loop(0.0)).evse_status
     assert status.evse_notification is common.EVSENotification.PAUSE

@@ -94,6 +94,21 @@ def test_operator_limits():
         convert.limits_of(srv.SetLimits.Request(maximum_power=-1.0))
 
 
+def test_needs_of_a_vehicle():
+    def needs(departure=math.nan, minimum=math.nan, target=math.nan):
+        return convert.needs_of(srv.SetNeeds.Request(
+            departure_time=departure, minimum_state_of_charge=minimum,
+            target_state_of_charge=target), 100.0)
+
+    assert needs() == station.NO_NEEDS
+    assert needs(60.0, 0.25, 0.75) == station.Needs(160.0, 0.25, 0.75)
+    for wrong, name in (((-1.0,), 'departure_time is -1'), ((0.0, 1.5), 'minimum_state_of_charge'),
+                        ((0.0, 0.0, -0.5), 'target_state_of_charge is -0.5'),
+                        ((0.0, 0.75, 0.5), 'above the target')):
+        with pytest.raises(ValueError, match=name):
+            needs(*wrong)
+
+
 def test_session_vehicle_and_traces_of_a_real_session_can_be_sent():
     bench = bring_to('CHARGING')
     bench.close()

@@ -32,10 +32,10 @@ from iso20_bench import (
 
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.command import Mode, Shutdown
-from ccs2_hlc.session.iso20_services import Variant, check_variants
+from ccs2_hlc.session.iso20_services import Variant, check_variants, variants_with
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.services import ParameterSet, Quantity, Service
-from ccs2_hlc.session.station import OperatorLimits, PilotState, StopWish, Urgency
+from ccs2_hlc.session.station import Needs, OperatorLimits, PilotState, StopWish, Urgency
 from ccs2_hlc.session.transport import Action, DataLink, LinkState, Security
 from ccs2_hlc.session.views import ControlMode
 
@@ -218,6 +218,11 @@ def test_parameter_sets_that_do_not_go_together_are_named(variants, wrong):
         check_variants(variants)
 
 
+@pytest.mark.parametrize('mobility_needs', [False, True])
+def test_the_parameter_sets_of_every_station_go_together(mobility_needs):
+    check_variants(variants_with(None, mobility_needs))
+
+
 # Schedules.
 
 def test_schedules_are_offered_as_the_car_can_store_them_and_are_kept():
@@ -269,6 +274,93 @@ def test_another_schedule_is_wanted_when_the_operators_limits_change():
     bench.ask(power_delivery(START))
     answer = bench.ask(bench.charge_loop())
     assert (answer.response_code, answer.evse_status) == (C.OK, None)
+
+
+@pytest.mark.parametrize('acceptance', [None, *common.PowerToleranceAcceptance])
+def test_a_tolerance_that_is_agreed_holds_both_ways(acceptance):
+    agreed = acceptance is common.PowerToleranceAcceptance.POWER_TOLERANCE_CONFIRMED
+    bench = bring_to(
+        'SCHEDULE_EXCHANGE', schedules=(Schedule(1, (Step(0, 20_000.0),), tolerance=500.0),))
+    (choice,) = bench.ask(bench.schedule_exchange()).scheduled_se_res_control_mode.schedule_tuple
+    assert float(choice.charging_schedule.power_schedule.power_tolerance) == 500.0
+    lead_to('PRE_CHARGED', bench, 'SCHEDULED')
+    answer = bench.ask(power_delivery(profile=bench.profile(15_000.0, tolerance=acceptance)))
+    assert answer.response_code is (
+        C.OK_POWER_TOLERANCE_CONFIRMED if agreed else C.WARNING_POWER_TOLERANCE_NOT_CONFIRMED)
+    # The first set-point comes before the battery's voltage is there.
+    bench.ask(bench.charge_loop(15_000.0 / 380.0))
+    for power, leaves in (
+            (15_000.0, False), (15_400.0, not agreed), (15_600.0, True), (14_600.0, False),
+            (14_400.0, agreed)):
+        code = bench.ask(bench.charge_loop(power / 380.0)).response_code
+        assert code is (C.WARNING_EV_POWER_PROFILE_VIOLATION if leaves else C.OK), power
+
+
+# What the vehicle needs, by the operator's word.
+
+def test_needs_are_told_to_a_vehicle_that_has_chosen_that():
+    bench = bring_to('SERVICE_DETAIL', mobility_needs=True, dynamic=True, shared=3)
+    sets = bench.ask(detail(2)).service_parameter_list.parameter_set
+    assert [
+        {entry.name: entry.int_value for entry in item.parameter}['MobilityNeedsMode']
+        for item in sets] == [1, 1, 2]
+    lead_to('SCHEDULE_EXCHANGE', bench, 'SERVICE_SELECTION')
+    assert bench.secc.set_needs(Needs(bench.now + 3600.0, 0.3, 0.7)) is None
+    told = bench.ask(bench.schedule_exchange()).dynamic_se_res_control_mode
+    assert (told.departure_time, told.minimum_soc, told.target_soc) == (3600, 30, 70)
+    lead_to('CHARGING', bench, 'SCHEDULED')
+    told = bench.ask(bench.charge_loop()).cl_res_control_mode
+    assert 3590 <= told.departure_time < 3600
+    assert (told.minimum_soc, told.target_soc) == (30, 70)
+    # It has had time to make them its own, until the operator says something else.
+    for _ in range(150):
+        bench.advance(0.2)
+        told = bench.ask(bench.charge_loop()).cl_res_control_mode
+    assert told.ack_max_delay is None
+    assert bench.secc.set_needs(Needs(target_state_of_charge=0.6)) is None
+    told = bench.ask(bench.charge_loop()).cl_res_control_mode
+    assert (told.departure_time, told.minimum_soc, told.target_soc) == (None, None, 60)
+    assert told.ack_max_delay == 30
+
+
+def test_the_station_leads_by_the_needs():
+    bench = bring_to('CHARGING', service=6, dynamic=True, mobility_needs=True, shared=3)
+    bench.secc.set_needs(Needs(None, 0.4, 0.6))
+
+    def current(state_of_charge, **wishes):
+        display = dc.DisplayParameters(present_soc=state_of_charge)
+        bench.ask(bench.charge_loop(display=display, **wishes))
+        return bench.command.target_current
+
+    assert current(59) > 0.0
+    assert current(60) == 0.0
+    assert current(59) > 0.0
+    assert current(41, target=-5000) < 0.0
+    assert current(40, target=-5000) == 0.0
+
+
+@pytest.mark.parametrize('settings', [
+    {'dynamic': True}, {'dynamic': True, 'mobility_needs': True}, {'mobility_needs': True}])
+def test_needs_are_not_told_to_others(settings):
+    bench = bring_to('SCHEDULE_EXCHANGE', **settings)
+    assert 'not chosen' in bench.secc.set_needs(Needs(target_state_of_charge=0.5))
+    answer = bench.ask(bench.schedule_exchange())
+    if settings.get('dynamic'):
+        assert answer.dynamic_se_res_control_mode.target_soc is None
+    lead_to('CHARGING', bench, 'SCHEDULED')
+    mode = bench.ask(bench.charge_loop()).cl_res_control_mode
+    assert getattr(mode, 'target_soc', None) is None
+    assert getattr(mode, 'ack_max_delay', None) is None
+
+
+def test_needs_are_of_one_session():
+    bench = bring_to('CHARGING', dynamic=True, mobility_needs=True, shared=3)
+    bench.secc.set_needs(Needs(target_state_of_charge=0.5))
+    lead_to('ENDED', bench, 'CHARGING')
+    assert 'no session' in bench.secc.set_needs(Needs())
+    bench.come_back()
+    lead_to('CHARGING', bench)
+    assert bench.ask(bench.charge_loop()).cl_res_control_mode.target_soc is None
 
 
 # Both directions.
@@ -435,8 +527,39 @@ def test_a_pause_is_wished_for_with_a_time_that_runs_down():
     assert (bench.last.data_link, bench.command.mode) == (DataLink.PAUSE, Mode.OFF)
 
 
-def test_a_pause_is_for_a_car_that_charges():
-    assert 'not charging' in bring_to('PARAMETERS').secc.pause('load')
+@pytest.mark.parametrize('dynamic', [False, True])
+@pytest.mark.parametrize('state', ['SERVICE_DISCOVERY', 'PARAMETERS', 'SCHEDULE_EXCHANGE'])
+def test_a_pause_before_there_is_power_is_told_with_the_schedules(state, dynamic):
+    bench = bring_to(state, dynamic=dynamic)
+    assert bench.secc.pause('load') is None
+    bench.advance(50.0)
+    if state != 'SCHEDULE_EXCHANGE':
+        lead_to('SCHEDULE_EXCHANGE', bench, state)
+    assert bench.ask(bench.schedule_exchange()).go_to_pause
+    assert bench.ask(power_delivery(STOP)).response_code is C.OK
+    assert bench.ask(session_stop(PAUSE)).response_code is C.OK
+    assert (bench.stage, bench.last.data_link) == ('PAUSED', DataLink.PAUSE)
+    assert bench.secc.session().stop_reason.name == 'PAUSE'
+
+
+def test_a_car_that_does_not_pause_before_there_is_power_gets_none():
+    bench = bring_to('SCHEDULE_EXCHANGE')
+    bench.secc.pause('load')
+    bench.ask(bench.schedule_exchange())
+    lead_to('PRE_CHARGED', bench, 'SCHEDULED')
+    answer = bench.ask(power_delivery())
+    assert answer.response_code is C.FAILED_POWER_DELIVERY_NOT_APPLIED
+    assert bench.command.mode is Mode.OFF
+
+
+def test_schedules_do_not_tell_of_a_pause_that_nobody_wants():
+    bench = bring_to('SCHEDULE_EXCHANGE')
+    assert bench.ask(bench.schedule_exchange()).go_to_pause is None
+
+
+@pytest.mark.parametrize('state', ['AUTHORIZATION', 'SCHEDULED', 'PRE_CHARGED', 'STOPPED'])
+def test_where_no_message_could_tell_a_pause_it_is_refused(state):
+    assert 'no message' in bring_to(state).secc.pause('load')
 
 
 def test_a_stop_overrules_a_pause():

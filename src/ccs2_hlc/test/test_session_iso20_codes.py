@@ -175,6 +175,8 @@ def always(request):
 
 
 LIMITED = {'schedules': (Schedule(1, (Step(0, 11_000.0),)),)}
+TOLERANT = {'schedules': (Schedule(1, (Step(0, 11_000.0),), tolerance=500.0),)}
+NOT_CONFIRMED, CONFIRMED = common.PowerToleranceAcceptance
 
 #: One way to pull each trigger: state, what happens, request, seconds to wait, settings.
 WAYS = {
@@ -189,6 +191,12 @@ WAYS = {
         Iso20Bench.charge_loop, 0.0, {}),
     Trigger.STANDBY_NOT_POSSIBLE: (
         'SCHEDULED', nothing, always(power_delivery(STANDBY)), 0.0, {}),
+    Trigger.TOLERANCE_CONFIRMED: (
+        'PRE_CHARGED', nothing, with_profile(tolerance=CONFIRMED), 0.0, TOLERANT),
+    Trigger.TOLERANCE_NOT_CONFIRMED: (
+        'PRE_CHARGED', nothing, with_profile(tolerance=NOT_CONFIRMED), 0.0, TOLERANT),
+    Trigger.TOLERANCE_REFUSED: (
+        'PRE_CHARGED', nothing, with_profile(), 0.0, {**TOLERANT, 'strict_tolerance': True}),
     Trigger.OUT_OF_SEQUENCE: ('CHARGING', nothing, always(pre_charge()), 0.0, {}),
     Trigger.UNKNOWN_SESSION: (
         'CHARGING', setting(session_id=bytes(8)), Iso20Bench.charge_loop, 0.0, {}),

@@ -126,6 +126,14 @@ def test_contracts_are_offered_with_roots_only():
     assert car.challenge != Car().challenge
 
 
+@pytest.mark.parametrize('providers', [(), ('DE8AA', 'DEABC')])
+def test_providers_are_told_as_the_station_knows_them(providers):
+    told = Car(supported_providers=providers).offer.pnc_as_res_authorization_mode
+    assert (told.supported_providers is None) is (not providers)
+    if providers:
+        assert told.supported_providers.provider_id == list(providers)
+
+
 @pytest.mark.parametrize('generation', [P521, ED448])
 def test_a_contract_charges_without_anybody_asked(generation):
     car = Car(generation)

@@ -76,6 +76,8 @@ STEP = {'start': 0, 'power': 1}
     ({'schedules': [{'number': True, 'steps': [STEP]}]}, r'schedules\[0\].number is True'),
     ({'schedules': [{'number': 1, 'steps': [{'start': 5, 'power': 1}]}]}, 'do not rise from 0'),
     ({'schedules': [{'number': 1, 'steps': [STEP, STEP]}]}, 'do not rise from 0'),
+    ({'schedules': [{'number': 1, 'steps': [STEP], 'tolerance': -1}]},
+     r'schedules\[0\].tolerance is -1'),
     ({'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': -1}]}]},
      r'schedules\[0\].steps\[0\].power is -1'),
     ({'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': float('nan')}]}]}, 'is nan'),

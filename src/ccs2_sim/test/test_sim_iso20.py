@@ -17,7 +17,7 @@ from iso20_pair import PARKING, Bench, Pair20, contract_bench
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.schedules import Schedule, Step
-from ccs2_hlc.session.station import OperatorLimits, StopWish, Urgency
+from ccs2_hlc.session.station import Needs, OperatorLimits, StopWish, Urgency
 from ccs2_link.transport.v2gtp import PayloadType
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.evcc.iso20 import Iso20Evcc
@@ -353,6 +353,44 @@ def test_car_does_not_check_in_unless_both_sides_want_it(services, checks_in):
     pair = Pair20(Bench(services=services), checks_in=checks_in, maximum_loops=5)
     assert pair.run().error is ErrorCode.NONE
     assert pair.names() == FIRST + PARAMETERS + CHARGE + LAST
+
+
+@pytest.mark.parametrize('transfer', Transfer)
+def test_station_can_make_the_car_pause_before_there_is_power(transfer):
+    pair = Pair20(transfer=transfer)
+    pair.run(until='ScheduleExchange')
+    assert pair.bench.secc.pause('grid') is None
+    outcome = pair.run()
+    assert (outcome.error, outcome.text) == (ErrorCode.NONE, 'paused')
+    assert pair.steps()[-3:] == [
+        'ScheduleExchange', 'PowerDelivery(Stop)', 'SessionStop(Pause)']
+    assert not any(wish.contactors for wish in pair.wishes)
+    pair.bench.advance(10)
+    again = Pair20(pair.bench, pair.engine.paused, transfer=transfer, maximum_loops=5)
+    assert again.run().error is ErrorCode.NONE
+    assert again.engine.joined
+
+
+def test_car_keeps_to_its_profile_where_the_station_gives_a_tolerance():
+    schedule = Schedule(1, (Step(0, 30e3),), tolerance=1500.0)
+    pair = Pair20(Bench(schedules=(schedule,)), maximum_power=20e3, maximum_loops=10)
+    assert pair.run().error is ErrorCode.NONE
+    started = pair.bodies(common.PowerDeliveryRes)[0]
+    assert started.response_code is Code.OK_POWER_TOLERANCE_CONFIRMED
+
+
+@pytest.mark.parametrize('transfer', [Transfer.DYNAMIC, Transfer.BPT_DYNAMIC])
+@pytest.mark.parametrize('shares', [True, False])
+def test_station_says_what_the_car_needs_if_both_agree(transfer, shares):
+    pair = Pair20(Bench(mobility_needs=True), transfer=transfer, shares_needs=shares)
+    pair.run(until='ScheduleExchange')
+    refusal = pair.bench.secc.set_needs(Needs(pair.bench.now + 600.0, 0.2, 0.55))
+    assert (refusal is None) is shares
+    assert pair.run().error is ErrorCode.NONE
+    state_of_charge = pair.vehicle.state_of_charge
+    assert 0.54 <= state_of_charge < 0.6 if shares else state_of_charge >= 0.8
+    loop = pair.bodies(dc.DCChargeLoopReq)[-1].cl_req_control_mode
+    assert (loop.departure_time < 600) is shares
 
 
 @pytest.mark.parametrize('transfer', Transfer)

@@ -130,6 +130,16 @@ def test_a_denied_car_ends_the_session_in_good_order():
     assert made.bench.stage == 'FINISHED'
 
 
+@pytest.mark.parametrize(('providers', 'first'), [
+    ((), 'contract'), (('DE8AA007',), 'contract_second'), (('de-8AA',), 'contract'),
+    (('DE-XYZ',), 'contract')])
+def test_contracts_that_the_station_serves_are_tried_first(lab, providers, first):
+    made = pair(lab, wallet=wallet(lab, 'contract,contract_second'), settings={
+        'supported_providers': providers})
+    assert made.run().error is ErrorCode.NONE
+    assert made.engine.contract.chain == read_named(lab, first, GENERATION_20).chain
+
+
 # Installing.
 
 def test_a_contract_is_installed_and_pays_in_the_same_session(lab, provider):

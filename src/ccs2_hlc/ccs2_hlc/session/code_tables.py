@@ -44,6 +44,7 @@ _POSITIVE = {
     Trigger.NEW_SESSION: 'a session is opened; its id is always a new one',
     Trigger.SESSION_JOINED: 'the session that the vehicle has paused goes on',
     Trigger.CERTIFICATE_EXPIRES_SOON: 'contract is in order, its certificate expires soon',
+    Trigger.TOLERANCE_CONFIRMED: 'vehicle keeps to its profile within the offered tolerance',
 }
 _PROTOCOLS = {
     'DIN SPEC 70121': din_codes, 'ISO 15118-2': iso2_codes,

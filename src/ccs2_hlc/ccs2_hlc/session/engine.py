@@ -196,6 +196,10 @@ class Engine(ABC):
         """Ask the vehicle to pause; return why that is not possible, or ``None``."""
         return f'{self.PROTOCOL.name} knows no pause'
 
+    def takes_needs(self) -> str | None:
+        """Return why the operator cannot say what the vehicle needs, or ``None``."""
+        return f'{self.PROTOCOL.name} has no way to tell it'
+
     # What handlers use.
 
     def start(self, trigger: Trigger, now: float, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -15,10 +16,18 @@ from .context import Context
 from .engine import Answer, Refused, Rule
 from .iso20_authorization import Iso20Authorization
 from .iso20_common import Paused20, Selection, State, can_discharge
-from .iso20_control import KINDS, SetPoint, Wishes, dynamic_set_point, impossible, read
+from .iso20_control import (
+    KINDS,
+    SetPoint,
+    Wishes,
+    dynamic_set_point,
+    impossible,
+    needs_told,
+    read,
+)
 from .iso20_schedules import plan_of
 from .schedules import Schedule, offered
-from .station import OperatorLimits, Snapshot
+from .station import NO_NEEDS, OperatorLimits, Snapshot
 from .triggers import Condition, Trigger
 from .values import bounded, joules, known, ratio
 from .views import ControlMode, Stage
@@ -29,6 +38,7 @@ SIDE_STREAMS: Mapping[int, frozenset[type]] = {
     0x8102: frozenset({common.MeteringConfirmationReq}),
     0x8104: frozenset({common.VehicleCheckInReq, common.VehicleCheckOutReq}),
 }
+_CONFIRMED = common.PowerToleranceAcceptance.POWER_TOLERANCE_CONFIRMED
 #: A wish above the vehicle's own profile by less than this is one of rounding.
 _PROFILE_TOLERANCE = 1.01
 
@@ -36,6 +46,10 @@ _IN_LOOP = frozenset({State.CHARGING, State.LEAVING})
 _CLOSED = frozenset({
     State.PRE_CHARGED, State.STARTING, State.STANDBY, State.RENEGOTIATED, *_IN_LOOP})
 _STOPPED = frozenset({State.STOPPED, State.WELDING_DETECTION})
+#: Where the next schedules can tell the vehicle to pause, before there is power.
+_BEFORE_SCHEDULES = frozenset({
+    State.SERVICE_DISCOVERY, State.SERVICE_DETAIL, State.SERVICE_SELECTION, State.PARAMETERS,
+    State.SCHEDULE_EXCHANGE, State.RENEGOTIATION})
 _WITHOUT_POWER = _STOPPED | {
     State.SERVICE_DETAIL, State.SERVICE_SELECTION, State.PARAMETERS, State.SCHEDULE_EXCHANGE,
     State.SCHEDULED}
@@ -98,6 +112,11 @@ class Iso20Engine(Iso20Authorization):
         #: The vehicle's own plan, and since when it counts.
         self._profile: Schedule | None = None
         self._profile_since = 0.0
+        #: By how much the vehicle may leave its plan, W; ``None``: nothing was agreed.
+        self._tolerance: float | None = None
+        #: What was told last of the vehicle's needs, and until when it may take to follow.
+        self._needs = NO_NEEDS
+        self._needs_until = 0.0
         #: What the charge loop tries to reach, before the limits of both sides.
         self.wanted = SetPoint(0.0, 0.0)
 
@@ -113,9 +132,9 @@ class Iso20Engine(Iso20Authorization):
         return self.timing.sequence
 
     def pause(self, reason: str) -> str | None:
-        """Ask the vehicle to stop charging and to come back later."""
-        if self.state not in _IN_LOOP | {State.STANDBY}:
-            return 'the vehicle is not charging'
+        """Ask the vehicle to stop charging, or not to begin, and to come back later."""
+        if self.state not in _IN_LOOP | _BEFORE_SCHEDULES | {State.STANDBY}:
+            return 'there is no message in which that could be told now'
         self.pausing = True
         self.message = reason
         return None
@@ -127,7 +146,7 @@ class Iso20Engine(Iso20Authorization):
             # A stop leaves less time than a pause.
             self.pausing = False
             self.cancel(Trigger.STOP_IGNORED)
-        if self.pausing and self.state not in self.ENDING:
+        if self.pausing and self.state not in self.ENDING | _BEFORE_SCHEDULES:
             self.start(Trigger.STOP_IGNORED, snapshot.now, self.timing.pause_notice)
 
     def offer(self, snapshot: Snapshot) -> Offer:
@@ -159,6 +178,26 @@ class Iso20Engine(Iso20Authorization):
         if self.confirmation_wanted and self.state is State.CHARGING:
             return common.EVSENotification.METERING_CONFIRMATION, delay
         return None
+
+    def takes_needs(self) -> str | None:
+        """Return why the operator cannot say what the vehicle needs, or ``None``."""
+        if self.selection is None or not self.selection.shares_needs:
+            return 'the vehicle has not chosen that'
+        return None
+
+    def needs_told(self, snapshot: Snapshot, *, in_loop: bool = False) -> dict[str, int]:
+        """Return what a message tells of the vehicle's needs, by the names of its elements.
+
+        In the charge loop it says, too, how long the vehicle may take to make them its own.
+        """
+        if not self._chosen.shares_needs:
+            return {}
+        now, told = snapshot.now, needs_told(snapshot.needs, snapshot.now)
+        if snapshot.needs != self._needs:
+            self._needs, self._needs_until = snapshot.needs, now + self.timing.needs_notice
+        if told and in_loop and now < self._needs_until:
+            told['ack_max_delay'] = math.ceil(self._needs_until - now)
+        return told
 
     # One handler per message.
 
@@ -195,6 +234,9 @@ class Iso20Engine(Iso20Authorization):
             request.maximum_supporting_points)
         self.schedules_anchor, self._schedules_since = self.unix_time(), snapshot.now
         self._limits_then = snapshot.limits
+        if self.pausing:
+            # The response says so.
+            self.start(Trigger.STOP_IGNORED, snapshot.now, self.timing.pause_notice)
         return Answer()
 
     def cable_check(self, request: dc.DCCableCheckReq, snapshot: Snapshot) -> Answer:
@@ -235,7 +277,8 @@ class Iso20Engine(Iso20Authorization):
             raise Refused(Trigger.MEASUREMENT_MISSING)
         station = self.offer(snapshot)
         self.wanted = (
-            dynamic_set_point(told, station) if self._is_dynamic else SetPoint(
+            dynamic_set_point(told, station, snapshot.needs, self.vehicle.state_of_charge)
+            if self._is_dynamic else SetPoint(
                 # Some vehicles send zero after a first value: it means the same as before.
                 told.target_voltage or self.wanted.voltage, told.target_current or 0.0))
         self.charge.charge(self.wanted.voltage, self.wanted.current, power.voltage, station)
@@ -243,12 +286,8 @@ class Iso20Engine(Iso20Authorization):
             # There is no status in which this could be told while the charge loop goes on.
             raise Refused(Trigger.CONTACTORS_NOT_CLOSED)
         self._read_meter(request.meter_info_requested, snapshot)
-        trigger = Trigger.ACCEPTED
-        if self._profile is not None:
-            planned = self._profile.power_at(snapshot.now - self._profile_since)
-            if self.wanted.current * power.voltage > max(0.0, planned) * _PROFILE_TOLERANCE:
-                trigger = Trigger.PROFILE_EXCEEDED
-        return Answer(trigger=trigger)
+        leaves_plan = self._leaves_plan(self.wanted.current * power.voltage, snapshot.now)
+        return Answer(trigger=Trigger.PROFILE_EXCEEDED if leaves_plan else Trigger.ACCEPTED)
 
     def welding_detection(self, request: dc.DCWeldingDetectionReq, snapshot: Snapshot) -> Answer:
         """Measure with open contactors, once the vehicle is back in B."""
@@ -276,10 +315,10 @@ class Iso20Engine(Iso20Authorization):
             raise Refused(Trigger.STARTED_TWICE)
         if self.state not in _CLOSED or self.stopping or self.pausing:
             raise Refused(Trigger.NOT_READY_FOR_POWER)
-        self._choose(request.ev_power_profile, snapshot)
+        trigger = self._choose(request.ev_power_profile, snapshot)
         self._hold(snapshot)
         self.confirmation_due = snapshot.now + self.station.receipt_interval
-        return Answer(then=State.CHARGING)
+        return Answer(trigger=trigger, then=State.CHARGING)
 
     def _stop(self, request: common.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
         self.cancel(Trigger.STOP_IGNORED)
@@ -319,13 +358,16 @@ class Iso20Engine(Iso20Authorization):
         self.cancel(Trigger.POWER_DELIVERY_TIMEOUT)
         self.charge.stand_by()
 
-    def _choose(self, profile: common.EVPowerProfile | None, snapshot: Snapshot) -> None:
-        """Take the schedule that the vehicle has chosen, and check its plan against it."""
-        self._profile = None
+    def _choose(self, profile: common.EVPowerProfile | None, snapshot: Snapshot) -> Trigger:
+        """Take the schedule that the vehicle has chosen, and check its plan against it.
+
+        Return what that has come to.
+        """
+        self._profile = self._tolerance = None
         if self._is_dynamic:
             if profile is not None and profile.dynamic_evppt_control_mode is None:
                 raise Refused(Trigger.PROFILE_KIND)
-            return
+            return Trigger.ACCEPTED
         choice = None if profile is None else profile.scheduled_evppt_control_mode
         if profile is not None and choice is None:
             raise Refused(Trigger.PROFILE_KIND)
@@ -340,6 +382,23 @@ class Iso20Engine(Iso20Authorization):
                 raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
             self._profile, self._profile_since = Schedule(chosen, plan), snapshot.now
         self._plan = next(item for item in self.station.schedules if item.number == chosen)
+        if schedule.tolerance is None:
+            return Trigger.ACCEPTED
+        if choice is not None and choice.power_tolerance_acceptance is _CONFIRMED:
+            self._tolerance = schedule.tolerance
+            return Trigger.TOLERANCE_CONFIRMED
+        if self.station.strict_tolerance:
+            raise Refused(Trigger.TOLERANCE_REFUSED)
+        return Trigger.TOLERANCE_NOT_CONFIRMED
+
+    def _leaves_plan(self, power: float, now: float) -> bool:
+        """Return whether a vehicle that wants so much power, W, leaves its own plan."""
+        if self._profile is None:
+            return False
+        planned = self._profile.power_at(now - self._profile_since)
+        if self._tolerance is not None:
+            return abs(power - planned) > self._tolerance
+        return power > max(0.0, planned) * _PROFILE_TOLERANCE
 
     def _heed(self, told: Wishes, **values: Any) -> None:
         """Take over limits that the vehicle tells, and keep what it has told."""

@@ -38,6 +38,9 @@ CODES: dict[Trigger, ResponseCode] = {
     Trigger.BACK_OFFICE_LATE: _R.WARNING_NO_CERTIFICATE_AVAILABLE,
     Trigger.CONTRACT_CANCELED: _R.WARNING_NO_CONTRACT_MATCHING_PCID_FOUND,
     Trigger.PROFILE_EXCEEDED: _R.WARNING_EV_POWER_PROFILE_VIOLATION,
+    Trigger.TOLERANCE_CONFIRMED: _R.OK_POWER_TOLERANCE_CONFIRMED,
+    Trigger.TOLERANCE_NOT_CONFIRMED: _R.WARNING_POWER_TOLERANCE_NOT_CONFIRMED,
+    Trigger.TOLERANCE_REFUSED: _R.FAILED_POWER_TOLERANCE_NOT_CONFIRMED,
     Trigger.STANDBY_NOT_POSSIBLE: _R.WARNING_STANDBY_NOT_ALLOWED,
     Trigger.OUT_OF_SEQUENCE: _R.FAILED_SEQUENCE_ERROR,
     Trigger.UNKNOWN_SESSION: _R.FAILED_UNKNOWN_SESSION,
@@ -95,7 +98,8 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     **dict.fromkeys((
         Trigger.SCHEDULE_NOT_OFFERED, Trigger.PROFILE_KIND, Trigger.PROFILE_ABOVE_SCHEDULE,
         Trigger.NOT_READY_FOR_POWER, Trigger.STARTED_TWICE, Trigger.RENEGOTIATED_TOO_EARLY,
-        Trigger.STANDBY_NOT_POSSIBLE, Trigger.POWER_NOT_STOPPED), _POWER_DELIVERY),
+        Trigger.STANDBY_NOT_POSSIBLE, Trigger.POWER_NOT_STOPPED, Trigger.TOLERANCE_CONFIRMED,
+        Trigger.TOLERANCE_NOT_CONFIRMED, Trigger.TOLERANCE_REFUSED), _POWER_DELIVERY),
     Trigger.RECEIPT: _METERING,
     Trigger.RECEIPT_SESSION: _METERING,
     Trigger.PAUSED_TOO_EARLY: _STOP,
@@ -104,7 +108,7 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
         'SessionSetupRes', 'AuthorizationSetupRes', *_AUTHORIZATION, *_INSTALLATION,
         'ServiceDiscoveryRes', 'ServiceDetailRes', 'ServiceSelectionRes',
         'DC_ChargeParameterDiscoveryRes', 'ScheduleExchangeRes', *_CABLE, 'DC_PreChargeRes'),
-    Trigger.STOP_IGNORED: ('PowerDeliveryRes', 'DC_ChargeLoopRes'),
+    Trigger.STOP_IGNORED: ('ScheduleExchangeRes', *_CABLE, *_LOOP),
     Trigger.CABLE_CHECK_FAILED: _CABLE,
     Trigger.CABLE_CHECK_TIMEOUT: _CABLE,
     Trigger.PILOT_NOT_C: _CABLE,
@@ -114,13 +118,8 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.PILOT_NOT_B: ('DC_WeldingDetectionRes', 'SessionStopRes'),
 }
 
-_TOLERANCE = 'no power tolerance is offered'
-
 #: The other codes of the schema, and why no station sends them.
 NEVER_SENT: dict[ResponseCode, str] = {
-    _R.OK_POWER_TOLERANCE_CONFIRMED: _TOLERANCE,
-    _R.WARNING_POWER_TOLERANCE_NOT_CONFIRMED: _TOLERANCE,
-    _R.FAILED_POWER_TOLERANCE_NOT_CONFIRMED: _TOLERANCE,
     _R.WARNING_SCHEDULE_RENEGOTIATION_FAILED: 'there is always a schedule to be offered',
     _R.WARNING_WPT: 'for wireless power',
     _R.FAILED_ASSOCIATION_ERROR: 'for wireless power and pantographs',

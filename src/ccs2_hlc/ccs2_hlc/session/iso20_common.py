@@ -16,6 +16,7 @@ from .engine import Answer, Refused
 from .iso20_services import (
     DC_BPT,
     PARKING_STATUS,
+    Mobility,
     Variant,
     added_services,
     energy_services,
@@ -73,6 +74,11 @@ class Selection:
         """Who leads the charge loop."""
         return self.variant.control
 
+    @property
+    def shares_needs(self) -> bool:
+        """Whether the station tells, too, what the vehicle needs."""
+        return self.variant.mobility == Mobility.BOTH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused20(Paused):
@@ -99,7 +105,7 @@ class Iso20Common(DcEngine):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.variants = variants_with(self.station.tariffs)
+        self.variants = variants_with(self.station.tariffs, self.station.mobility_needs)
         self.selection: Selection | None = None
         #: Of the contract that the vehicle has proven to be its own.
         self.contract_key: PublicKey | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..exi.messages.iso20 import dc
 from .charge import Offer
+from .station import NO_NEEDS, Needs
 from .values import LARGEST_PLAUSIBLE, joules, number
 from .views import ControlMode
 
@@ -23,6 +24,8 @@ KINDS: Mapping[tuple[bool, ControlMode], _Kind] = {
     (True, ControlMode.DYNAMIC): (
         dc.BPTDynamicDCCLReqControlMode, dc.BPTDynamicDCCLResControlMode),
 }
+#: A station that says nothing of the vehicle's needs.
+NOTHING_TOLD: Mapping[str, int] = {}
 _RESPONSES: Mapping[type, type[Any]] = dict(KINDS.values())
 
 
@@ -121,19 +124,24 @@ class SetPoint:
     current: float
 
 
-def dynamic_set_point(wishes: Wishes, station: Offer) -> SetPoint:
+def dynamic_set_point(
+    wishes: Wishes, station: Offer, needs: Needs = NO_NEEDS, state_of_charge: float | None = None,
+) -> SetPoint:
     """Decide for the vehicle, which leaves the charge loop to the station.
 
     It is charged with what both sides allow until it is full.  It is discharged if it wants to be,
-    or if the operator allows no charging but discharging, as long as it has energy to spare.
+    or if the operator allows no charging but discharging, as long as it has energy to spare.  What
+    the operator says of its needs narrows that, for a vehicle that shows its state of charge.
     """
     may_charge = (
         station.maximum_current > 0.0 and station.maximum_power > 0.0
-        and wishes.maximum_power != 0.0 and _positive(wishes.maximum_energy_request))
+        and wishes.maximum_power != 0.0 and _positive(wishes.maximum_energy_request)
+        and not _reached(needs.target_state_of_charge, state_of_charge))
     may_discharge = (
         station.bidirectional and wishes.minimum_energy_request is not None
         and wishes.minimum_energy_request < 0.0
-        and (wishes.minimum_v2x_energy_request or 0.0) <= 0.0)
+        and (wishes.minimum_v2x_energy_request or 0.0) <= 0.0
+        and not _falls_short(needs.minimum_state_of_charge, state_of_charge))
     wants_less = wishes.energy_request is not None and wishes.energy_request < 0.0
     if may_discharge and (wants_less or not may_charge_at_all(station)):
         return SetPoint(wishes.minimum_voltage or 0.0, -(wishes.maximum_discharge_current or 0.0))
@@ -151,8 +159,32 @@ def _positive(value: float | None) -> bool:
     return value is not None and value > 0.0
 
 
-def limits(request: Any, station: Offer) -> Any:
-    """Return the control mode of a response: of the request's kind, with the station's limits."""
+def _reached(target: float | None, state_of_charge: float | None) -> bool:
+    return target is not None and state_of_charge is not None and state_of_charge >= target
+
+
+def _falls_short(minimum: float | None, state_of_charge: float | None) -> bool:
+    """Return whether discharging would go below the minimum."""
+    return minimum is not None and state_of_charge is not None and state_of_charge <= minimum
+
+
+def needs_told(needs: Needs, now: float) -> dict[str, int]:
+    """Return the needs for a message at `now`, by the names of its elements."""
+    told: dict[str, int] = {}
+    if needs.departure is not None:
+        told['departure_time'] = max(0, round(needs.departure - now))
+    for name, ratio in (('minimum_soc', needs.minimum_state_of_charge),
+                        ('target_soc', needs.target_state_of_charge)):
+        if ratio is not None:
+            told[name] = round(100.0 * ratio)
+    return told
+
+
+def limits(request: Any, station: Offer, needs: Mapping[str, int] = NOTHING_TOLD) -> Any:
+    """Return the control mode of a response: of the request's kind, with the station's limits.
+
+    `needs` are what the station tells of the vehicle's needs, by the names of elements.
+    """
     of = dc.RationalNumber.of
     kind = _RESPONSES.get(type(request), dc.ScheduledDCCLResControlMode)
     values = {
@@ -168,7 +200,7 @@ def limits(request: Any, station: Offer) -> Any:
             'evse_maximum_discharge_current': of(station.maximum_discharge_current),
             'evse_minimum_voltage': of(station.minimum_voltage),
         }
-    return kind(**values)
+    return kind(**values, **needs)
 
 
 def minimum_power(station: Offer) -> float:

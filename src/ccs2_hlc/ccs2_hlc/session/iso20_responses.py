@@ -79,12 +79,15 @@ def _session_setup(case: Case[common.SessionSetupReq]) -> common.V2GResponse:
 def _authorization_setup(case: Case[common.AuthorizationSetupReq]) -> common.V2GResponse:
     services = list(case.engine.authorization_services)
     contract = common.Authorization.PNC in services
+    providers = case.engine.station.supported_providers
     return common.AuthorizationSetupRes(
         **_head(case), authorization_services=services,
         certificate_installation_service=case.engine.offers_certificates,
         eim_as_res_authorization_mode=None if contract else common.EIMASResAuthorizationMode(),
         pnc_as_res_authorization_mode=None if not contract else common.PnCASResAuthorizationMode(
-            gen_challenge=case.engine.challenge or bytes(CHALLENGE_LENGTH)))
+            gen_challenge=case.engine.challenge or bytes(CHALLENGE_LENGTH),
+            supported_providers=common.SupportedProvidersList(provider_id=list(providers))
+            if providers else None))
 
 
 def _authorization(case: Case[common.AuthorizationReq]) -> common.V2GResponse:
@@ -184,7 +187,9 @@ def _schedule_exchange(case: Case[common.ScheduleExchangeReq]) -> common.V2GResp
     tariffs = None if _failed(case.code) else engine.station.tariffs
     return common.ScheduleExchangeRes(
         **_head(case), evse_processing=common.Processing.FINISHED,
+        go_to_pause=True if engine.pausing and not _failed(case.code) else None,
         dynamic_se_res_control_mode=None if not dynamic else common.DynamicSEResControlMode(
+            **({} if _failed(case.code) else engine.needs_told(case.snapshot)),
             **price_of(tariffs, schedules[0], engine.schedules_anchor)),
         scheduled_se_res_control_mode=None if dynamic else schedule_tuples(
             schedules, engine.schedules_anchor, tariffs,
@@ -233,7 +238,10 @@ def _charge_loop(case: Case[dc.DCChargeLoopReq]) -> common.V2GResponse:
         evse_power_limit_achieved=at.power,
         evse_current_limit_achieved=at.current,
         evse_voltage_limit_achieved=at.voltage,
-        cl_res_control_mode=iso20_control.limits(case.request.cl_req_control_mode, station))
+        cl_res_control_mode=iso20_control.limits(
+            case.request.cl_req_control_mode, station,
+            iso20_control.NOTHING_TOLD if _failed(case.code)
+            else engine.needs_told(case.snapshot, in_loop=True)))
 
 
 def _metering_confirmation(case: Case[common.MeteringConfirmationReq]) -> common.V2GResponse:

@@ -28,7 +28,8 @@ def schedule_tuples(
         common.ScheduleTuple(
             schedule_tuple_id=schedule.number,
             charging_schedule=common.ChargingSchedule(
-                power_schedule=_power(schedule.steps, schedule.duration, anchor),
+                power_schedule=_power(
+                    schedule.steps, schedule.duration, anchor, schedule.tolerance),
                 **price_of(tariffs, schedule, anchor)),
             discharging_schedule=None if discharge_power is None else common.ChargingSchedule(
                 power_schedule=_power(
@@ -60,9 +61,12 @@ def price_of(tariffs: Tariffs | None, schedule: Schedule, anchor: int) -> dict[s
                 for step, duration in _lasting(tariff.steps, schedule.duration)]))}
 
 
-def _power(steps: Sequence[Step], duration: int, anchor: int) -> common.PowerSchedule:
+def _power(
+    steps: Sequence[Step], duration: int, anchor: int, tolerance: float | None = None,
+) -> common.PowerSchedule:
     return common.PowerSchedule(
         time_anchor=anchor,
+        power_tolerance=None if tolerance is None else common.RationalNumber.of(tolerance),
         power_schedule_entries=common.PowerScheduleEntryList(power_schedule_entry=[
             common.PowerScheduleEntry(
                 duration=lasts, power=common.RationalNumber.of(step.power))

@@ -125,14 +125,27 @@ def energy_services(bidirectional: bool) -> tuple[int, ...]:
     return (DC, DC_BPT) if bidirectional else (DC,)
 
 
-def variants_with(tariffs: Tariffs | None) -> Variants:
-    """Return the parameter sets of a station with these tariffs."""
+def variants_with(tariffs: Tariffs | None, mobility_needs: bool = False) -> Variants:
+    """Return the parameter sets of a station with these tariffs.
+
+    `mobility_needs`: it may say what a vehicle needs, too, where it leads.
+    """
     pricing = (
         Pricing.NONE if tariffs is None
         else Pricing.ABSOLUTE if tariffs.in_currency else Pricing.LEVELS)
     return {
-        service: tuple(replace(variant, pricing=pricing) for variant in sets)
+        service: tuple(replace(variant, pricing=pricing) for variant in (
+            *sets, *(_sharing(sets) if mobility_needs else ())))
         for service, sets in VARIANTS.items()}
+
+
+def _sharing(sets: Sequence[Variant]) -> list[Variant]:
+    """Return those in which the station leads once more, with both sides telling the needs."""
+    last = max(variant.number for variant in sets)
+    leading = [variant for variant in sets if variant.control is ControlMode.DYNAMIC]
+    return [
+        replace(variant, number=last + place, mobility=Mobility.BOTH)
+        for place, variant in enumerate(leading, start=1)]
 
 
 def variant_of(variants: Variants, service: int, number: int) -> Variant | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .documents import list_in, member_of, number_in
@@ -41,6 +41,8 @@ class Schedule:
     number: int
     steps: tuple[Step, ...]
     duration: int = DAY
+    #: W by which a vehicle that agrees may leave its plan (ISO 15118-20); ``None``: not offered.
+    tolerance: float | None = None
 
     def power_at(self, seconds: float) -> float:
         """Return the power allowed at a time, W; the last step holds beyond the end."""
@@ -89,7 +91,7 @@ def _offered(
         lowest = min(step.power for step in steps[most - 1:])
         steps[most - 1:] = [Step(steps[most - 1].start, lowest)]
     duration = min(departure, steps[-1].start + MAX_INTERVAL)
-    return Schedule(schedule.number, tuple(steps), duration)
+    return replace(schedule, steps=tuple(steps), duration=duration)
 
 
 def sendable(power: float) -> float:
@@ -103,8 +105,9 @@ def sendable(power: float) -> float:
 def read_schedules(document: Any) -> tuple[Schedule, ...]:
     """Return the schedules of a parameter file.
 
-    ``{'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': 50e3}, ...]}, ...]}``; `start` in
-    s after the vehicle has asked, `power` in W.  Raise ``ValueError`` naming what is wrong where.
+    ``{'schedules': [{'number': 1, 'tolerance': 500, 'steps': [{'start': 0, 'power': 50e3}, ...]},
+    ...]}``; `start` in s after the vehicle has asked, `power` and `tolerance`, which may be left
+    out, in W.  Raise ``ValueError`` naming what is wrong where.
     """
     items = list_in(member_of(document, 'schedules', 'file'), 'schedules', MAX_SCHEDULES)
     schedules = tuple(_read(item, f'schedules[{index}]') for index, item in enumerate(items))
@@ -128,4 +131,7 @@ def _read(item: Any, where: str) -> Schedule:
     starts = [step.start for step in steps]
     if starts[0] != 0 or starts != sorted(set(starts)):
         raise ValueError(f'{where}.steps: starts {starts} do not rise from 0')
-    return Schedule(int(number), steps)
+    tolerance = item.get('tolerance')
+    if tolerance is not None:
+        tolerance = number_in(tolerance, f'{where}.tolerance', 0, 1e7)
+    return Schedule(int(number), steps, tolerance=tolerance)

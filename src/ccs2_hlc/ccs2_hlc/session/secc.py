@@ -27,9 +27,11 @@ from .protocols import DIN_70121, ISO_15118_2, ISO_15118_20_DC, Protocol, choose
 from .station import (
     MAX_AGE,
     MAX_AGE_SLOW,
+    NO_NEEDS,
     Fault,
     Isolation,
     Meter,
+    Needs,
     OperatorLimits,
     Pilot,
     PilotState,
@@ -134,6 +136,7 @@ class Secc:
         self._authorization = ExternalAuthorization(station.automatic_authorization)
         self._seen: dict[type, tuple[Any, float]] = {}
         self._limits = OperatorLimits()
+        self._needs = NO_NEEDS
         self._stop: StopWish | None = None
         self._link = Connection(state=LinkState.UNKNOWN)
         self._link_seen = 0.0
@@ -295,6 +298,15 @@ class Secc:
             return 'no session is running'
         return self._running.pause(reason)
 
+    def set_needs(self, needs: Needs) -> str | None:
+        """Say what the vehicle of the running session needs, until that ends."""
+        if self._running is None:
+            return 'no session is running'
+        refusal = self._running.takes_needs()
+        if refusal is None:
+            self._needs = needs
+        return refusal
+
     def set_trust(self, trust: Trust | None) -> None:
         """Take over what contracts are checked against, from now on."""
         self._trust = trust
@@ -356,6 +368,7 @@ class Secc:
             authorization=self._authorization.decision,
             stop=self._stop,
             limits=self._limits,
+            needs=self._needs,
             trust=self._trust,
             back_office=self._back_office)
 
@@ -378,6 +391,7 @@ class Secc:
         self._open = connection
         self._opened_at = now
         self._engine = self._failure = self._stop = self._back_office = None
+        self._needs = NO_NEEDS
         pilot = self.fresh(Pilot, now)
         if pilot is not None and pilot.state is PilotState.A:
             # Who connects is plugged in: the pilot's news of it, on another topic, are late.

@@ -201,6 +201,20 @@ class OperatorLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What the vehicle needs by the word of the operator; ``None``: leaves it to the vehicle."""
+
+    #: Monotonic time at which it leaves, s.
+    departure: float | None = None
+    #: Ratios 0..1; the minimum, at most the target, comes first and is then kept.
+    minimum_state_of_charge: float | None = None
+    target_state_of_charge: float | None = None
+
+
+NO_NEEDS = Needs()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that an engine may look at in one step.  What is not fresh is ``None``."""
 
@@ -214,6 +228,7 @@ class Snapshot:
     authorization: Decision = Decision.WAITING
     stop: StopWish | None = None
     limits: OperatorLimits = OperatorLimits()
+    needs: Needs = NO_NEEDS
     #: What contracts are checked against, ``None`` if there is no certificate store.
     trust: Trust | None = None
     #: The answer to the request that this session has sent last to the back office.
@@ -268,6 +283,8 @@ class Timing:
     renegotiation: float = 60.0
     #: The same for a wish for a pause [V2G20-3308].
     pause_notice: float = 60.0
+    #: How long the vehicle may take to make the operator's word about its needs its own.
+    needs_notice: float = 30.0
     #: The transport keeps the sequence timeout; the engine acts itself this much later.
     sequence_margin: float = 0.5
 
@@ -315,6 +332,12 @@ class Station:
     standby: bool = True
     #: Whether a vehicle may choose other services after a stop (ISO 15118-20).
     service_renegotiation: bool = True
+    #: Whether the operator may say what a vehicle needs, if that agrees (ISO 15118-20).
+    mobility_needs: bool = False
+    #: End the session with a vehicle that does not accept the power tolerance of its schedule.
+    strict_tolerance: bool = False
+    #: Mobility providers whose contracts can be served, told by ISO 15118-20; empty: not told.
+    supported_providers: tuple[str, ...] = ()
     #: Refuse SessionStopReq in the charge loop, as a strict reading of DIN 70121 demands.
     strict_sequence: bool = False
     #: Refuse a charging profile above the offered schedule [V2G-DC-399].

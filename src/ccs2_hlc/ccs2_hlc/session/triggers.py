@@ -44,6 +44,7 @@ class Trigger(StrEnum):
     NEW_SESSION = auto()
     SESSION_JOINED = auto()
     CERTIFICATE_EXPIRES_SOON = auto()
+    TOLERANCE_CONFIRMED = auto()
 
     # The vehicle's message is refused.
     OUT_OF_SEQUENCE = auto()
@@ -60,6 +61,8 @@ class Trigger(StrEnum):
     PROFILE_KIND = auto()
     PROFILE_ABOVE_SCHEDULE = auto()
     PROFILE_EXCEEDED = auto()
+    TOLERANCE_NOT_CONFIRMED = auto()
+    TOLERANCE_REFUSED = auto()
     NOT_READY_FOR_POWER = auto()
     CONTACTORS_NOT_CLOSED = auto()
     STARTED_TWICE = auto()
@@ -222,7 +225,11 @@ CAUSES: dict[Trigger, Cause] = {
         'charge parameters are for AC, impossible, or out of what the station can supply'),
     Trigger.CONTROL_MODE: _refused('control mode is not that of the selected service'),
     Trigger.PROFILE_KIND: _refused('power profile is not of the selected control mode'),
-    Trigger.PROFILE_EXCEEDED: _refused('vehicle wants more power than its own profile says'),
+    Trigger.PROFILE_EXCEEDED: _refused(
+        'vehicle wants more power than its own profile says, or leaves the agreed tolerance'),
+    Trigger.TOLERANCE_NOT_CONFIRMED: _refused('vehicle does not agree to keep to its profile'),
+    Trigger.TOLERANCE_REFUSED: _refused(
+        'vehicle does not agree to keep to its profile, which the station demands'),
     Trigger.SCHEDULE_NOT_OFFERED: _refused('schedule was not offered'),
     Trigger.PROFILE_ABOVE_SCHEDULE: _refused(
         'charging profile exceeds the offered schedule in power or time'),

@@ -8,6 +8,7 @@ from typing import Any
 from ccs2_hlc.exi.declare import Element
 from ccs2_hlc.exi.messages import xmldsig
 from ccs2_hlc.exi.messages.iso20 import common
+from ccs2_pki.identifiers import normalize
 from ccs2_sim.evcc import iso20_modes, iso20_wallet
 from ccs2_sim.evcc.engine import Step
 from ccs2_sim.evcc.iso20_base import Iso20Evcc, Way
@@ -70,12 +71,13 @@ def _ways(evcc: Iso20Evcc, body: common.AuthorizationSetupRes) -> list[Credentia
     """Return how the car can pay here, in the order in which it tries.
 
     A contract that it is to install comes first; one that could take the place of those that it
-    has, after them.
+    has, after them. Of those the ones come first whose provider the station names.
     """
     settings, wallet, offered = evcc.settings, evcc.wallet, body.authorization_services
     ways: list[Credential | Way] = []
     if wallet is not None and _PNC in offered:
         had = [each for each in (wallet.contract, *wallet.others) if each is not None]
+        had.sort(key=lambda contract: not _is_served(contract, body))
         installs = body.certificate_installation_service and wallet.provisioning is not None
         first = settings.acquisition is Acquisition.INSTALL
         ways = [*([Way.INSTALL] if installs and first else ()), *had,
@@ -83,6 +85,15 @@ def _ways(evcc: Iso20Evcc, body: common.AuthorizationSetupRes) -> list[Credentia
     if _EIM in offered and (wallet is None or settings.eim_fallback):
         ways.append(Way.EXTERNAL)
     return ways
+
+
+def _is_served(contract: Credential, body: common.AuthorizationSetupRes) -> bool:
+    """Return whether the station names the contract's provider, or names none at all."""
+    mode = body.pnc_as_res_authorization_mode
+    if mode is None or mode.supported_providers is None:
+        return True
+    own = normalize(contract.name)
+    return any(own.startswith(normalize(each)) for each in mode.supported_providers.provider_id)
 
 
 def _next_way(evcc: Iso20Evcc, refused: str = '') -> str:
