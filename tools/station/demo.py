@@ -69,8 +69,6 @@ def options(words: list[str] | None) -> argparse.Namespace:
     chosen.protocol = chosen.protocol or PROTOCOLS[chosen.auth]
     if (chosen.protocol, chosen.auth) == ('din', 'pnc'):
         parser.error('DIN SPEC 70121 has no Plug & Charge')
-    if (chosen.protocol, chosen.auth) == ('iso20', 'pnc'):
-        parser.error('the car has no Plug & Charge by ISO 15118-20; --protocol iso2 has')
     if chosen.mode and chosen.protocol != 'iso20':
         parser.error(f'--mode {chosen.mode} needs --protocol iso20')
     if bidirectional(chosen) and supply(chosen) not in ('sim', BIDIRECTIONAL_MODULES):
