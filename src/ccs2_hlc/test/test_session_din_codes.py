@@ -310,7 +310,7 @@ def test_every_code_of_the_schema_is_sent_by_a_tested_trigger_or_has_a_reason_wh
 def test_every_trigger_has_a_cause_and_the_frame_can_tell_it():
     positive = {
         Trigger.ACCEPTED, Trigger.NEW_SESSION, Trigger.SESSION_JOINED,
-        Trigger.CERTIFICATE_EXPIRES_SOON}
+        Trigger.CERTIFICATE_EXPIRES_SOON, Trigger.TOLERANCE_CONFIRMED}
     assert set(CAUSES) == set(Trigger) - positive
     told = {trigger for trigger, cause in CAUSES.items() if not cause.silent}
     assert told - {Trigger.NO_COMMON_PROTOCOL} <= {

@@ -404,6 +404,41 @@ def test_limits_and_schedules_of_discharging_are_told():
     assert float(schedule.power_schedule_entries.power_schedule_entry[0].power) == 30_000.0
 
 
+def test_a_schedule_of_discharging_is_kept_to():
+    schedule = Schedule(1, (Step(0, 50e3),), discharge=(Step(0, 19e3), Step(10, 0.0)))
+    bench = bring_to('CHARGING', service=6, schedules=(schedule,))
+    answer = bench.ask(bench.charge_loop(-60.0))
+    assert bench.command.target_current == pytest.approx(-19e3 / 380.0)
+    assert float(answer.cl_res_control_mode.evse_maximum_discharge_power) == 19e3
+    for _ in range(50):
+        answer = bench.ask(bench.charge_loop(-60.0))
+        bench.advance(0.2)
+    assert bench.command.target_current == 0.0
+    assert float(answer.cl_res_control_mode.evse_maximum_discharge_power) == 0.0
+
+
+@pytest.mark.parametrize(('power', 'code'), [
+    (-20e3, 'OK'), (-21e3, 'FAILED_EVPowerProfileViolation')])
+def test_a_plan_of_discharging_is_checked(power, code):
+    schedule = Schedule(1, (Step(0, 50e3),), discharge=(Step(0, 20e3),))
+    bench = bring_to('PRE_CHARGED', service=6, schedules=(schedule,))
+    answer = bench.ask(power_delivery(profile=bench.profile(power)))
+    assert answer.response_code.value == code
+
+
+@pytest.mark.parametrize('service', [2, 6])
+def test_the_first_schedule_holds_where_the_station_leads(service):
+    first = Schedule(1, (Step(0, 19e3),), discharge=(Step(0, 3800.0),))
+    bench = bring_to(
+        'CHARGING', service=service, dynamic=True,
+        schedules=(first, Schedule(2, (Step(0, 50e3),))))
+    bench.ask(bench.charge_loop())
+    assert bench.command.target_current == pytest.approx(50.0)
+    if service == 6:
+        bench.ask(bench.charge_loop(target=-5000))
+        assert bench.command.target_current == pytest.approx(-10.0)
+
+
 @pytest.mark.parametrize('service', [2, 6])
 def test_dynamic_control_leads_the_car(service):
     bench = bring_to('CHARGING', service=service, dynamic=True)

@@ -60,6 +60,43 @@ def test_the_parameter_sets_say_whether_there_are_prices(tariff, pricing):
             if entry.name == 'Pricing'] == [pricing, pricing]
 
 
+def discharging(tariff, **settings):
+    bench = bring_to(
+        'SCHEDULE_EXCHANGE', tariffs=Tariffs({4: tariff}), dynamic=False, service=6,
+        schedules=(Schedule(4, (Step(0, 10_000.0),), **settings),))
+    answer = bench.ask(bench.schedule_exchange(departure=7200))
+    (choice,) = answer.scheduled_se_res_control_mode.schedule_tuple
+    return choice
+
+
+def test_what_is_paid_for_energy_out_of_the_vehicle_is_told():
+    choice = discharging(Prices('EUR', 'deu', PRICES.steps, 'day', discharge=(
+        PriceStep(0, 0.2), PriceStep(600, 0.3))))
+    prices = choice.discharging_schedule.absolute_price_schedule
+    assert [
+        (stack.duration, float(stack.price_rule[0].energy_fee))
+        for stack in prices.price_rule_stacks.price_rule_stack] == [(600, 0.2), (6600, 0.3)]
+    other = choice.charging_schedule.absolute_price_schedule
+    assert prices.price_schedule_id != other.price_schedule_id
+    assert prices.price_schedule_description == other.price_schedule_description == 'day'
+
+
+def test_levels_of_energy_out_of_the_vehicle_are_told():
+    choice = discharging(Levels(LEVELS.steps, discharge=(LevelStep(0, 7),)))
+    levels = choice.discharging_schedule.price_level_schedule
+    assert levels.number_of_price_levels == 1
+    (entry,) = levels.price_level_schedule_entries.price_level_schedule_entry
+    assert (entry.duration, entry.price_level) == (7200, 7)
+
+
+def test_power_out_of_the_vehicle_has_a_schedule_of_its_own():
+    choice = discharging(LEVELS, discharge=(Step(0, 50_000.0), Step(60, 5000.0)))
+    assert [
+        (entry.duration, float(entry.power)) for entry in
+        choice.discharging_schedule.power_schedule.power_schedule_entries.power_schedule_entry
+    ] == [(60, 30_000.0), (7140, 5000.0)]
+
+
 def test_each_schedule_has_a_tariff_of_its_own():
     bench = bring_to(
         'SCHEDULE_EXCHANGE', dynamic=False,

@@ -50,6 +50,19 @@ def test_what_a_vehicle_cannot_store_is_told_as_its_lowest_power():
     assert offered([schedule], 100.0, None, 2)[0].steps == (Step(0, 10.0), Step(5, 3.0))
 
 
+def test_what_is_taken_back_is_capped_and_cut_likewise():
+    schedule = Schedule(1, (Step(0, 10.0),), discharge=(Step(0, 50.0), Step(5, 3.0), Step(9, 7.0)))
+    (told,) = offered([schedule], 100.0, 9, None, 20.0)
+    assert told.discharge == (Step(0, 20.0), Step(5, 3.0))
+    assert told.covers([Step(0, -20.0), Step(5, -3.0)])
+    assert not told.covers([Step(0, -21.0)])
+    assert not told.covers([Step(0, 10.0), Step(6, -4.0)])
+    # Who has not chosen it gives nothing; a schedule that says nothing takes all.
+    assert offered([schedule], 100.0, None, None)[0].discharge == (Step(0, 0.0),)
+    assert offered([Schedule(1, (Step(0, 1.0),))], 9.0, None, None, 8.0)[0].discharge == (
+        Step(0, 8.0),)
+
+
 @given(st.floats(0.0, 1e7))
 def test_powers_are_rounded_down_to_what_a_message_carries(power):
     sent = sendable(power)
@@ -63,6 +76,10 @@ def test_schedules_are_read():
         {'number': 9, 'steps': [{'start': 0, 'power': 0}]},
     ]}) == (
         Schedule(1, (Step(0, 50e3), Step(3600, 11e3))), Schedule(9, (Step(0, 0.0),)))
+    assert read_schedules({'schedules': [{
+        'number': 1, 'steps': [{'start': 0, 'power': 5}], 'tolerance': 2,
+        'discharge': [{'start': 0, 'power': 0}, {'start': 60, 'power': 7}]}]}) == (
+            Schedule(1, (Step(0, 5.0),), discharge=(Step(0, 0.0), Step(60, 7.0)), tolerance=2.0),)
 
 
 STEP = {'start': 0, 'power': 1}
@@ -78,6 +95,10 @@ STEP = {'start': 0, 'power': 1}
     ({'schedules': [{'number': 1, 'steps': [STEP, STEP]}]}, 'do not rise from 0'),
     ({'schedules': [{'number': 1, 'steps': [STEP], 'tolerance': -1}]},
      r'schedules\[0\].tolerance is -1'),
+    ({'schedules': [{'number': 1, 'steps': [STEP], 'discharge': []}]},
+     r'schedules\[0\].discharge: not a list'),
+    ({'schedules': [{'number': 1, 'steps': [STEP], 'discharge': [STEP, STEP]}]},
+     r'schedules\[0\].discharge: starts'),
     ({'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': -1}]}]},
      r'schedules\[0\].steps\[0\].power is -1'),
     ({'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': float('nan')}]}]}, 'is nan'),

@@ -79,6 +79,15 @@ def test_each_schedule_may_have_a_tariff_of_its_own():
     assert not found.in_currency
 
 
+def test_a_tariff_may_tell_what_is_paid_for_what_the_vehicle_gives():
+    prices = read(f'{PRICES}discharge:\n- {{start: 0, price: 0.2}}\n', [4]).each[4]
+    assert prices.discharge == (PriceStep(0, 0.2),)
+    assert prices.of_discharge().steps == (PriceStep(0, 0.2),)
+    levels = read_tariffs(
+        {'steps': [STEP], 'discharge': [STEP, {'start': 9, 'level': 2}]}, [4]).each[4]
+    assert levels.of_discharge().steps == (LevelStep(0, 1), LevelStep(9, 2))
+
+
 STEP = {'start': 0, 'level': 1}
 
 
@@ -89,6 +98,10 @@ STEP = {'start': 0, 'level': 1}
     ({'steps': [{'start': 0, 'level': 256}]}, r'steps\[0\].level is 256'),
     ({'steps': [{'start': 0, 'level': 1.5}]}, r'steps\[0\].level is 1.5'),
     ({'steps': [STEP], 'description': 'x' * 33}, 'description is'),
+    ({'steps': [STEP], 'discharge': [{'start': 1, 'level': 1}]}, 'discharge: starts'),
+    ({'steps': [STEP], 'discharge': [{'start': 0, 'price': 1}]}, "discharge.*'level' is missing"),
+    ({'tariffs': [{'schedule': 1, 'steps': [STEP], 'discharge': []}]},
+     r'tariffs\[0\].discharge: not a list'),
     ({'currency': 'EURO', 'language': 'deu', 'steps': [{'start': 0, 'price': 1}]}, 'currency'),
     ({'currency': 'EUR', 'steps': [{'start': 0, 'price': 1}]}, "'language' is missing"),
     ({'currency': 'EUR', 'language': 'deu', 'steps': [{'start': 0, 'price': -1}]}, 'price is -1'),
@@ -101,7 +114,8 @@ STEP = {'start': 0, 'level': 1}
      'do not rise'),
     ({'tariffs': [], 'steps': [STEP]}, "'steps' for every schedule and 'tariffs'"),
     ({'tariffs': [{'steps': [STEP]}]}, r"tariffs\[0\]: 'schedule' is missing"),
-    ({'tariffs': [{'schedule': 1, 'steps': [{'start': 1}]}]}, r'tariffs\[0\].steps: starts'),
+    ({'tariffs': [{'schedule': 1, 'steps': [{'start': 1, 'level': 1}]}]},
+     r'tariffs\[0\].steps: starts'),
     ({'tariffs': [{'schedule': 1, 'steps': [STEP]}] * 2}, r'another tariff for schedule 1'),
     ({'tariffs': [{'schedule': 1, 'steps': [STEP]}]}, r'for schedules \[1\], there are \[1, 7\]'),
     ({'tariffs': [{'schedule': 1, 'steps': [STEP]}, {'schedule': 2, 'steps': [STEP]}]},
@@ -116,8 +130,8 @@ def test_mistakes_in_a_file_are_named(document, wrong):
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from(['steps', 'start', 'price', 'level', 'currency', 'language', 'tariffs',
-                         'schedule', 'blocks', 'power', 'signature', 'value', 'digests',
-                         'duration', 'certificate']), inner)))
+                         'schedule', 'blocks', 'discharge', 'power', 'signature', 'value',
+                         'digests', 'duration', 'certificate']), inner)))
 def test_any_file_is_read_or_refused(document):
     with contextlib.suppress(ValueError):
         read_tariffs(document, [1])

@@ -18,6 +18,7 @@ from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.command import Mode
 from ccs2_hlc.session.schedules import Schedule, Step
 from ccs2_hlc.session.station import Needs, OperatorLimits, StopWish, Urgency
+from ccs2_hlc.session.tariffs import Levels, LevelStep, Prices, PriceStep, Tariffs
 from ccs2_link.transport.v2gtp import PayloadType
 from ccs2_pki.profiles import RootKind
 from ccs2_sim.evcc.iso20 import Iso20Evcc
@@ -183,6 +184,26 @@ def test_schedule_with_the_most_energy_is_taken_and_kept():
     assert entries[0].duration == 2
     # The limit falls 2 s after it was agreed: cable check and pre-charge take longer.
     assert max(pair.currents) * BATTERY == pytest.approx(10e3, rel=0.01)
+
+
+DEAR, CHEAP = 0.59, 0.19
+
+
+@pytest.mark.parametrize(('cheaper', 'told'), [
+    (Prices('EUR', 'deu', (PriceStep(0, DEAR), PriceStep(600, CHEAP))), True),
+    (Levels((LevelStep(0, 9), LevelStep(600, 1))), True),
+    (None, False)])
+def test_the_cheapest_schedule_that_gives_enough_is_taken(cheaper, told):
+    # The second gives more, but not more than the car wants, and most of that at the high price.
+    late = Schedule(1, (Step(0, 1e3), Step(600, 60e3)))
+    early = Schedule(2, (Step(0, 60e3),))
+    tariffs = Tariffs({1: cheaper, 2: cheaper}) if told else None
+    bench = Bench(schedules=(late, early), tariffs=tariffs)
+    pair = Pair20(bench, maximum_power=60e3, target_state_of_charge=0.55, maximum_loops=5)
+    assert pair.run().error is ErrorCode.NONE
+    profile = pair.bodies(common.PowerDeliveryReq)[0].ev_power_profile
+    number = profile.scheduled_evppt_control_mode.selected_schedule_tuple_id
+    assert number == (1 if told else 2)
 
 
 @pytest.mark.parametrize('transfer', Transfer)

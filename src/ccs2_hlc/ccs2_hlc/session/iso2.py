@@ -240,7 +240,7 @@ class Iso2Engine(Iso2Payment):
                 Step(entry.charging_profile_entry_start,
                      float(entry.charging_profile_entry_max_power))
                 for entry in request.charging_profile.profile_entry]
-            if not schedule.covers(plan) or any(step.power < 0.0 for step in plan):
+            if not schedule.covers(plan):
                 raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
         self.schedule_number = chosen
         self._plan = next(

@@ -154,8 +154,12 @@ class Iso20Engine(Iso20Authorization):
         station = super().offer(snapshot)
         if self._plan is None:
             return station
-        power = self._plan.power_at(snapshot.now - self._schedules_since)
-        return replace(station, maximum_power=capped(station.maximum_power, power))
+        elapsed = snapshot.now - self._schedules_since
+        return replace(
+            station,
+            maximum_power=capped(station.maximum_power, self._plan.power_at(elapsed)),
+            maximum_discharge_power=capped(
+                station.maximum_discharge_power, self._plan.discharge_power_at(elapsed)))
 
     def notification(self, snapshot: Snapshot) -> tuple[common.EVSENotification, int] | None:
         """Return what the vehicle shall do within how many seconds, ``None``: go on."""
@@ -229,9 +233,11 @@ class Iso20Engine(Iso20Authorization):
         self.vehicle = replace(
             self.vehicle, departure_time=wishes.departure_time,
             energy_request=joules(wishes.ev_target_energy_request))
+        station = self.offer(snapshot)
         self.schedules = offered(
-            self.station.schedules, self.offer(snapshot).maximum_power, wishes.departure_time,
-            request.maximum_supporting_points)
+            self.station.schedules, station.maximum_power, wishes.departure_time,
+            request.maximum_supporting_points,
+            station.maximum_discharge_power if self._chosen.bidirectional else 0.0)
         self.schedules_anchor, self._schedules_since = self.unix_time(), snapshot.now
         self._limits_then = snapshot.limits
         if self.pausing:
@@ -367,6 +373,8 @@ class Iso20Engine(Iso20Authorization):
         if self._is_dynamic:
             if profile is not None and profile.dynamic_evppt_control_mode is None:
                 raise Refused(Trigger.PROFILE_KIND)
+            # The vehicle does not choose: the first.
+            self._plan = self.station.schedules[0]
             return Trigger.ACCEPTED
         choice = None if profile is None else profile.scheduled_evppt_control_mode
         if profile is not None and choice is None:

@@ -192,8 +192,7 @@ def _schedule_exchange(case: Case[common.ScheduleExchangeReq]) -> common.V2GResp
             **({} if _failed(case.code) else engine.needs_told(case.snapshot)),
             **price_of(tariffs, schedules[0], engine.schedules_anchor)),
         scheduled_se_res_control_mode=None if dynamic else schedule_tuples(
-            schedules, engine.schedules_anchor, tariffs,
-            _offered(case).maximum_discharge_power if both else None))
+            schedules, engine.schedules_anchor, tariffs, discharge=both))
 
 
 def _cable_check(case: Case[dc.DCCableCheckReq]) -> common.V2GResponse:

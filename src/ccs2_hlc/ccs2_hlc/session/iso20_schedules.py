@@ -6,23 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..exi.messages.iso20 import common
-from .schedules import Schedule, Step, sendable
-from .tariffs import Prices, Tariffs
+from .schedules import MAX_NUMBER, Schedule, Step
+from .tariffs import Prices, Tariff, Tariffs
 
 #: The price depends on the power alone.
 PRICE_ALGORITHM = 'urn:iso:std:iso:15118:-20:PriceAlgorithm:1-Power'
 #: Stands in a FAILED response where none were made.
-NO_SCHEDULES = (Schedule(1, (Step(0, 0.0),)),)
+NO_SCHEDULES = (Schedule(1, (Step(0, 0.0),), discharge=(Step(0, 0.0),)),)
 
 
 def schedule_tuples(
-    schedules: Sequence[Schedule], anchor: int, tariffs: Tariffs | None,
-    discharge_power: float | None,
+    schedules: Sequence[Schedule], anchor: int, tariffs: Tariffs | None, *, discharge: bool,
 ) -> common.ScheduledSEResControlMode:
     """Return the schedules for a message.
 
-    `anchor`: when they begin, s since 1970-01-01 UTC.  `discharge_power`: what the station takes
-    back all the time, W; ``None``: the vehicle has not chosen to give anything.
+    `anchor`: when they begin, s since 1970-01-01 UTC.  `discharge`: the vehicle may give energy.
     """
     return common.ScheduledSEResControlMode(schedule_tuple=[
         common.ScheduleTuple(
@@ -31,9 +29,9 @@ def schedule_tuples(
                 power_schedule=_power(
                     schedule.steps, schedule.duration, anchor, schedule.tolerance),
                 **price_of(tariffs, schedule, anchor)),
-            discharging_schedule=None if discharge_power is None else common.ChargingSchedule(
-                power_schedule=_power(
-                    [Step(0, sendable(discharge_power))], schedule.duration, anchor)))
+            discharging_schedule=None if not discharge else common.ChargingSchedule(
+                power_schedule=_power(schedule.discharge, schedule.duration, anchor),
+                **_price_of_discharge(tariffs, schedule, anchor)))
         for schedule in schedules])
 
 
@@ -42,23 +40,38 @@ def price_of(tariffs: Tariffs | None, schedule: Schedule, anchor: int) -> dict[s
     if tariffs is None:
         return {}
     tariff = tariffs.each[schedule.number]
+    return _price_schedule(tariff, anchor, schedule.duration, schedule.number)
+
+
+def _price_of_discharge(
+    tariffs: Tariffs | None, schedule: Schedule, anchor: int,
+) -> dict[str, Any]:
+    tariff = None if tariffs is None else tariffs.each[schedule.number]
+    if tariff is None or not tariff.discharge:
+        return {}
+    return _price_schedule(
+        tariff.of_discharge(), anchor, schedule.duration, MAX_NUMBER + schedule.number)
+
+
+def _price_schedule(tariff: Tariff, anchor: int, end: int, number: int) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        'time_anchor': anchor, 'price_schedule_id': number,
+        'price_schedule_description': tariff.description or None}
     if isinstance(tariff, Prices):
         return {'absolute_price_schedule': common.AbsolutePriceSchedule(
-            time_anchor=anchor, price_schedule_id=schedule.number,
-            currency=tariff.currency, language=tariff.language,
+            **about, currency=tariff.currency, language=tariff.language,
             price_algorithm=PRICE_ALGORITHM,
             price_rule_stacks=common.PriceRuleStackList(price_rule_stack=[
                 common.PriceRuleStack(duration=duration, price_rule=[common.PriceRule(
                     energy_fee=common.RationalNumber.of(step.price),
                     power_range_start=common.RationalNumber.of(0.0))])
-                for step, duration in _lasting(tariff.steps, schedule.duration)]))}
+                for step, duration in _lasting(tariff.steps, end)]))}
     return {'price_level_schedule': common.PriceLevelSchedule(
-        time_anchor=anchor, price_schedule_id=schedule.number,
-        number_of_price_levels=len({step.level for step in tariff.steps}),
+        **about, number_of_price_levels=len({step.level for step in tariff.steps}),
         price_level_schedule_entries=common.PriceLevelScheduleEntryList(
             price_level_schedule_entry=[
                 common.PriceLevelScheduleEntry(duration=duration, price_level=step.level)
-                for step, duration in _lasting(tariff.steps, schedule.duration)]))}
+                for step, duration in _lasting(tariff.steps, end)]))}
 
 
 def _power(

@@ -41,18 +41,28 @@ class Schedule:
     number: int
     steps: tuple[Step, ...]
     duration: int = DAY
+    #: What is taken back over time (ISO 15118-20); empty: all that the station can take.
+    discharge: tuple[Step, ...] = ()
     #: W by which a vehicle that agrees may leave its plan (ISO 15118-20); ``None``: not offered.
     tolerance: float | None = None
 
     def power_at(self, seconds: float) -> float:
         """Return the power allowed at a time, W; the last step holds beyond the end."""
-        return [step for step in self.steps if step.start <= seconds or not step.start][-1].power
+        return _power_at(self.steps, seconds)
+
+    def discharge_power_at(self, seconds: float) -> float:
+        """Return the power that may flow back at a time, W, likewise."""
+        return _power_at(self.discharge, seconds) if self.discharge else math.inf
 
     def covers(self, plan: Iterable[Step]) -> bool:
-        """Tell whether a vehicle's plan stays below [V2G2-761], and within the time, forwards."""
+        """Tell whether a vehicle's plan stays below [V2G2-761], and within the time, forwards.
+
+        A negative power flows out of the vehicle.
+        """
         before = 0
         for step in plan:
-            if not before <= step.start < self.duration or step.power > self.power_at(step.start):
+            lowest, highest = -self.discharge_power_at(step.start), self.power_at(step.start)
+            if not (before <= step.start < self.duration and lowest <= step.power <= highest):
                 return False
             before = step.start
         return True
@@ -64,34 +74,42 @@ UNLIMITED = (Schedule(1, (Step(0, math.inf),)),)
 
 def offered(
     schedules: Sequence[Schedule], maximum_power: float, departure: int | None,
-    max_steps: int | None,
+    max_steps: int | None, maximum_discharge: float = 0.0,
 ) -> tuple[Schedule, ...]:
     """Return the schedules as a vehicle gets them now.
 
-    Each is capped at `maximum_power` W, ends at the `departure` (s from now, [V2G2-303]; ``None``
-    or 0: not told), has no more steps than the vehicle can store, and powers that a message carries
-    exactly.
+    Each is capped at `maximum_power` W and `maximum_discharge` W back, ends at the `departure` (s
+    from now, [V2G2-303]; ``None`` or 0: not told), has no more steps than the vehicle can store,
+    and powers that a message carries exactly.
     """
-    return tuple(
-        _offered(schedule, maximum_power, departure or DAY, max_steps or MAX_STEPS)
-        for schedule in schedules)
+    end, most = departure or DAY, max(1, min(max_steps or MAX_STEPS, MAX_STEPS))
+    found = []
+    for schedule in schedules:
+        steps = _fitting(schedule.steps, maximum_power, end, most)
+        found.append(replace(
+            schedule, steps=steps, duration=min(end, steps[-1].start + MAX_INTERVAL),
+            discharge=_fitting(
+                schedule.discharge or (Step(0, math.inf),), maximum_discharge, end, most)))
+    return tuple(found)
 
 
-def _offered(
-    schedule: Schedule, maximum_power: float, departure: int, max_steps: int,
-) -> Schedule:
-    steps: list[Step] = []
-    for step in schedule.steps:
+def _fitting(
+    steps: Sequence[Step], maximum_power: float, departure: int, most: int,
+) -> tuple[Step, ...]:
+    fitting: list[Step] = []
+    for step in steps:
         power = sendable(min(step.power, maximum_power))
-        if step.start < departure and (not steps or steps[-1].power != power):
-            steps.append(Step(step.start, power))
-    most = max(1, min(max_steps, MAX_STEPS))
-    if len(steps) > most:
+        if step.start < departure and (not fitting or fitting[-1].power != power):
+            fitting.append(Step(step.start, power))
+    if len(fitting) > most:
         # What does not fit is told as its lowest power.
-        lowest = min(step.power for step in steps[most - 1:])
-        steps[most - 1:] = [Step(steps[most - 1].start, lowest)]
-    duration = min(departure, steps[-1].start + MAX_INTERVAL)
-    return replace(schedule, steps=tuple(steps), duration=duration)
+        lowest = min(step.power for step in fitting[most - 1:])
+        fitting[most - 1:] = [Step(fitting[most - 1].start, lowest)]
+    return tuple(fitting)
+
+
+def _power_at(steps: Sequence[Step], seconds: float) -> float:
+    return [step for step in steps if step.start <= seconds or not step.start][-1].power
 
 
 def sendable(power: float) -> float:
@@ -105,9 +123,10 @@ def sendable(power: float) -> float:
 def read_schedules(document: Any) -> tuple[Schedule, ...]:
     """Return the schedules of a parameter file.
 
-    ``{'schedules': [{'number': 1, 'tolerance': 500, 'steps': [{'start': 0, 'power': 50e3}, ...]},
-    ...]}``; `start` in s after the vehicle has asked, `power` and `tolerance`, which may be left
-    out, in W.  Raise ``ValueError`` naming what is wrong where.
+    ``{'schedules': [{'number': 1, 'steps': [{'start': 0, 'power': 50e3}, ...], 'discharge':
+    [{'start': 0, 'power': 20e3}, ...], 'tolerance': 500}, ...]}``; `start` in s after the vehicle
+    has asked, `power` and `tolerance` in W; `discharge` and `tolerance` may be left out.  Raise
+    ``ValueError`` naming what is wrong where.
     """
     items = list_in(member_of(document, 'schedules', 'file'), 'schedules', MAX_SCHEDULES)
     schedules = tuple(_read(item, f'schedules[{index}]') for index, item in enumerate(items))
@@ -120,18 +139,24 @@ def read_schedules(document: Any) -> tuple[Schedule, ...]:
 def _read(item: Any, where: str) -> Schedule:
     number = number_in(
         member_of(item, 'number', where), f'{where}.number', 1, MAX_NUMBER, whole=True)
+    steps = _read_steps(member_of(item, 'steps', where), f'{where}.steps')
+    discharge = (
+        _read_steps(item['discharge'], f'{where}.discharge') if 'discharge' in item else ())
+    tolerance = item.get('tolerance')
+    if tolerance is not None:
+        tolerance = number_in(tolerance, f'{where}.tolerance', 0, 1e7)
+    return Schedule(int(number), steps, discharge=discharge, tolerance=tolerance)
+
+
+def _read_steps(items: Any, where: str) -> tuple[Step, ...]:
     steps = tuple(
         Step(
             int(number_in(
                 member_of(step, 'start', place), f'{place}.start', 0, MAX_START, whole=True)),
             number_in(member_of(step, 'power', place), f'{place}.power', 0, 1e7))
-        for index, step in enumerate(
-            list_in(member_of(item, 'steps', where), f'{where}.steps', MAX_STEPS))
-        for place in [f'{where}.steps[{index}]'])
+        for index, step in enumerate(list_in(items, where, MAX_STEPS))
+        for place in [f'{where}[{index}]'])
     starts = [step.start for step in steps]
     if starts[0] != 0 or starts != sorted(set(starts)):
-        raise ValueError(f'{where}.steps: starts {starts} do not rise from 0')
-    tolerance = item.get('tolerance')
-    if tolerance is not None:
-        tolerance = number_in(tolerance, f'{where}.tolerance', 0, 1e7)
-    return Schedule(int(number), steps, tolerance=tolerance)
+        raise ValueError(f'{where}: starts {starts} do not rise from 0')
+    return steps

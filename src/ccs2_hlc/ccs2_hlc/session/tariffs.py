@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from ccs2_pki.certificate import Certificate, KeyAlgorithm, parse_certificates
 from ccs2_pki.errors import PkiError
@@ -60,6 +60,12 @@ class Prices:
     language: str
     steps: tuple[PriceStep, ...]
     description: str = ''
+    #: What is paid for energy that the vehicle gives (ISO 15118-20); empty: not told.
+    discharge: tuple[PriceStep, ...] = ()
+
+    def of_discharge(self) -> Prices:
+        """Return what is paid for energy that the vehicle gives as a tariff of its own."""
+        return replace(self, steps=self.discharge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,12 @@ class Levels:
 
     steps: tuple[LevelStep, ...]
     description: str = ''
+    #: When energy that the vehicle gives is worth little or much, likewise.
+    discharge: tuple[LevelStep, ...] = ()
+
+    def of_discharge(self) -> Levels:
+        """Return the levels of energy that the vehicle gives as a tariff of its own."""
+        return replace(self, steps=self.discharge)
 
 
 Tariff = Prices | Levels
@@ -115,7 +127,8 @@ def read_tariffs(document: Any, schedules: Sequence[int]) -> Tariffs:
     per kWh, or ``{'steps': [{'start': 0, 'level': 1}, ...]}``: the same for every schedule; `start`
     in s after the vehicle has asked.  Or one for each schedule: ``{'tariffs': [{'schedule': 1,
     'description': 'night', 'steps': [...]}, ...]}``.  A step may have up to three `blocks`:
-    ``{'power': 0, 'relative_price': 70, 'renewable': 40, 'carbon_dioxide': 311}``.
+    ``{'power': 0, 'relative_price': 70, 'renewable': 40, 'carbon_dioxide': 311}``.  Beside `steps`
+    there may be `discharge`: the same, for energy that the vehicle gives.
 
     The `signature` is read; whether it fits is for ISO 15118-2 to say.  Raise ``ValueError`` naming
     what is wrong where.
@@ -162,34 +175,46 @@ def _by_schedule(document: dict[str, Any], schedules: Sequence[int]) -> dict[int
 
 
 def _tariff(document: Any, item: Any, prefix: str) -> Tariff:
-    items = list_in(
-        member_of(item, 'steps', prefix[:-1] or 'file'), f'{prefix}steps', MAX_STEPS)
-    places = [f'{prefix}steps[{index}]' for index in range(len(items))]
-    starts = [
-        int(number_in(member_of(step, 'start', where), f'{where}.start', 0, MAX_START, whole=True))
-        for step, where in zip(items, places, strict=True)]
-    if starts[0] != 0 or starts != sorted(set(starts)):
-        raise ValueError(f'{prefix}steps: starts {starts} do not rise from 0')
+    items = member_of(item, 'steps', prefix[:-1] or 'file')
     description = item.get('description', '')
     if not isinstance(description, str) or len(description) > _DESCRIPTION:
         raise ValueError(
             f'{prefix}description is {description!r}, must be text of at most {_DESCRIPTION} '
             'letters')
-    steps = list(zip(starts, items, places, strict=True))
+    back = item.get('discharge')
     if 'currency' in document:
         return Prices(
             _letters(document, 'currency', _CURRENCY), _letters(document, 'language', _LANGUAGE),
-            tuple(
-                PriceStep(start, _value(step, where, 'price', _MAX_PRICE), _blocks(step, where))
-                for start, step, where in steps),
-            description)
+            _steps(items, f'{prefix}steps', _price_step), description,
+            () if back is None else _steps(back, f'{prefix}discharge', _price_step))
     return Levels(
-        tuple(
-            LevelStep(
-                start, int(_value(step, where, 'level', _MAX_LEVEL, whole=True)),
-                _blocks(step, where))
-            for start, step, where in steps),
-        description)
+        _steps(items, f'{prefix}steps', _level_step), description,
+        () if back is None else _steps(back, f'{prefix}discharge', _level_step))
+
+
+S = TypeVar('S', PriceStep, LevelStep)
+
+
+def _steps(items: Any, where: str, read: Callable[[int, Any, str], S]) -> tuple[S, ...]:
+    steps = tuple(
+        read(int(number_in(
+            member_of(item, 'start', place), f'{place}.start', 0, MAX_START, whole=True)),
+            item, place)
+        for index, item in enumerate(list_in(items, where, MAX_STEPS))
+        for place in [f'{where}[{index}]'])
+    starts = [step.start for step in steps]
+    if starts[0] != 0 or starts != sorted(set(starts)):
+        raise ValueError(f'{where}: starts {starts} do not rise from 0')
+    return steps
+
+
+def _price_step(start: int, item: Any, where: str) -> PriceStep:
+    return PriceStep(start, _value(item, where, 'price', _MAX_PRICE), _blocks(item, where))
+
+
+def _level_step(start: int, item: Any, where: str) -> LevelStep:
+    return LevelStep(
+        start, int(_value(item, where, 'level', _MAX_LEVEL, whole=True)), _blocks(item, where))
 
 
 def _blocks(step: Any, where: str) -> tuple[Block, ...]:

@@ -74,7 +74,9 @@ def _schedules_exchanged(evcc: Iso20Evcc, body: common.ScheduleExchangeRes) -> s
     if (scheduled is None) is not evcc.transfer.dynamic:
         raise Ended(ErrorCode.REFUSED, 'the schedules are not of the control mode chosen')
     if scheduled is not None:
-        evcc.schedule = choose(iso20_modes.read_schedules(scheduled.schedule_tuple, evcc.now))
+        evcc.schedule = choose(
+            iso20_modes.read_schedules(scheduled.schedule_tuple, evcc.now),
+            power=evcc.settings.maximum_power, need=evcc.wanted_energy)
     if dynamic is not None:
         evcc.take_needs(dynamic)
     if body.go_to_pause:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from ccs2_hlc.exi.messages.iso20 import common, dc
@@ -213,9 +214,24 @@ def read_schedules(tuples: Sequence[common.ScheduleTuple], agreed: float) -> lis
             start += entry.duration
         tolerance = each.charging_schedule.power_schedule.power_tolerance
         found.append(Schedule(
-            each.schedule_tuple_id, tuple(limits), agreed, start,
+            each.schedule_tuple_id, tuple(limits), agreed, start, _prices(each.charging_schedule),
             tolerance=None if tolerance is None else float(tolerance)))
     return found
+
+
+def _prices(schedule: common.ChargingSchedule) -> tuple[tuple[int, float], ...]:
+    """Return (start in s after the message, price or level of energy); empty: none is told."""
+    prices, levels = schedule.absolute_price_schedule, schedule.price_level_schedule
+    told: list[tuple[int, float]] = []
+    if prices is not None:
+        # Of several rules the first is that of the lowest power.
+        told = [(stack.duration, float(stack.price_rule[0].energy_fee))
+                for stack in prices.price_rule_stacks.price_rule_stack]
+    elif levels is not None:
+        told = [(entry.duration, entry.price_level)
+                for entry in levels.price_level_schedule_entries.price_level_schedule_entry]
+    starts = accumulate((duration for duration, _ in told), initial=0)
+    return tuple((start, price) for start, (_, price) in zip(starts, told, strict=False))
 
 
 def power_profile(schedule: Schedule, power: float, anchor: int) -> common.EVPowerProfile:
