@@ -191,7 +191,7 @@ def changed_tariff():
      'do not rise from 0'),
     ('service_file', 'services: [', "service_file '"),
     ('tariff_file', changed_tariff(), 'the tariff of schedule 1 was changed after it was signed'),
-])
+], ids=['schedules', 'services', 'tariffs'])
 def test_a_file_that_makes_no_sense_is_refused(start, tmp_path, parameter, text, complaint):
     path = tmp_path / 'file.yaml'
     path.write_text(text, encoding='utf-8')
