@@ -15,6 +15,7 @@ from ccs2_hlc.exi.messages.iso20 import common, dc
     (400, 400, 0), (400.5, 4005, -1), (0.1, 1, -1), (0, 0, 0), (-0.125, -125, -3),
     (32.767, 32767, -3), (32.768, 3277, -2), (150000, 15000, 1), (32767000, 32767, 3),
     (-32768000, -32768, 3), (Decimal('12.345'), 12345, -3), (0.0001, 0, 0),
+    (Decimal('0E+20'), 0, 0),
 ])
 def test_numbers_are_split_as_finely_as_they_fit(number, value, multiplier):
     for messages in (din, iso2):

@@ -49,7 +49,9 @@ class Scaled(Element):
             raise ValueError(f'{number} cannot be sent as a physical value')
         # repr() of a float is the shortest decimal that means it: 0.1 stays 0.1.
         exact = number if isinstance(number, Decimal) else Decimal(repr(number))
-        for exponent in cls.EXPONENTS:
+        # More than five digits never fit.
+        finest = max(cls.EXPONENTS.start, exact.adjusted() - 4) if exact else 0
+        for exponent in range(finest, cls.EXPONENTS.stop):
             value = int(exact.scaleb(-exponent).to_integral_value(ROUND_HALF_EVEN))
             if _SHORT_MIN <= value <= _SHORT_MAX:
                 break
