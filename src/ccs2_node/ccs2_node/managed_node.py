@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -30,6 +31,10 @@ LOOP_PATIENCE = 5.0
 DIAGNOSTICS_PERIOD = 1.0
 #: Stands for "no bound" in a parameter's range, which has to have two.
 NO_BOUND = 2**53
+#: A peer with another QoS or type is not logged here: it logs that itself. The executor looks at
+#: every event of every topic whenever it wakes, which would be most of its work.
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 PARAMETER_TYPES = {
     str: Parameter.Type.STRING, int: Parameter.Type.INTEGER, float: Parameter.Type.DOUBLE,
     bool: Parameter.Type.BOOL,
@@ -63,7 +68,8 @@ class ManagedNode(LifecycleNode):
         self._failure: asyncio.Future[None] = self.loop.create_future()
         self._reported_levels: dict[str, Level] = {}
         self._service_group = ReentrantCallbackGroup()
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', EVENT)
+        self._diagnostics_publisher = self.create_publisher(
+            DiagnosticArray, '/diagnostics', EVENT, event_callbacks=NO_PUBLISHER_EVENTS)
         self._diagnostics_task = self.loop.create_task(self._publish_diagnostics())
 
     # What a node overrides.
@@ -117,20 +123,26 @@ class ManagedNode(LifecycleNode):
 
     def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> Any:
         """Create a publisher that publishes only while the node is active."""
-        return self.create_lifecycle_publisher(message_type, topic, qos)
+        return self.create_lifecycle_publisher(
+            message_type, topic, qos, event_callbacks=NO_PUBLISHER_EVENTS)
 
     def subscribe(
-        self, message_type: type, topic: str, handler: Callable[[Any], None], qos: QoSProfile,
+        self, message_type: type, topic: str, handler: Callable[[Any], None], qos: QoSProfile, *,
+        always: bool = False,
     ) -> None:
-        """Call `handler(message)` on the loop for each message while the node is active."""
+        """Call `handler(message)` on the loop for each message while the node is active.
+
+        `always`: while it is not active, too.
+        """
 
         def deliver(message: Any) -> None:
-            if self.active:
+            if self.active or always:
                 self._guard(handler, message)
 
         self.create_subscription(
             message_type, topic,
-            lambda message: self.loop.call_soon_threadsafe(deliver, message), qos)
+            lambda message: self.loop.call_soon_threadsafe(deliver, message), qos,
+            event_callbacks=NO_SUBSCRIPTION_EVENTS)
 
     def serve(
         self, service_type: type, name: str, handler: Callable[[Any, Any], Any],
