@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ccs2_hlc import hlc_messages as convert
@@ -77,9 +76,7 @@ class HlcNode(ManagedNode):
         self.serve(SetLimits, '~/set_limits', self._set_limits)
         self.serve(SetNeeds, '~/set_needs', self._set_needs)
         # Unlike everything else it counts while the node is not active, too: it comes once.
-        self.create_subscription(
-            PkiState, 'pki/state',
-            lambda message: self.loop.call_soon_threadsafe(self._on_pki_state, message), STATE)
+        self.subscribe(PkiState, 'pki/state', self._on_pki_state, STATE, always=True)
         self._pki_state: PkiState | None = None
         self._back_office = BackOffice(self, self._on_back_office)
         self._settings: parameters.Settings | None = None
@@ -181,7 +178,8 @@ class HlcNode(ManagedNode):
         now = self.loop.time()
         self._perform(self._secc.tick(now))
         self._publish_command(self._secc.command(now))
-        if self._secc.session() != self._session:
+        session = self._secc.session()
+        if (session, session.progress) != (self._session, self._session.progress):
             self._publish_session()
         vehicle = self._secc.vehicle()
         if vehicle != self._vehicle:
@@ -259,8 +257,7 @@ class HlcNode(ManagedNode):
                 self._back_office.ask(item)
         if step and self._traces.get_subscription_count():
             self._publish_traces(step, now)
-        session = self._secc.session()
-        if _lasting(session) != _lasting(self._session):
+        if self._secc.session() != self._session:
             self._publish_session()
         self._set_alarm(now)
 
@@ -325,11 +322,6 @@ class HlcNode(ManagedNode):
                 'contracts', Level.WARN if contracts else Level.OK,
                 contracts or ('not taken' if self._keeper is None else 'can be checked')),
         )
-
-
-def _lasting(session: Session) -> Session:
-    """Return what of a session is worth telling at once."""
-    return replace(session, requests=0, last_request='', last_response_code='')
 
 
 def main() -> None:

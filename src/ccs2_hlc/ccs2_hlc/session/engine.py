@@ -324,8 +324,8 @@ class Engine(ABC):
             return StopReason.PAUSE
         return StopReason.VEHICLE if self.state in self.ENDING else StopReason.NONE
 
-    def view(self) -> Session:
-        """Return what the session tells about itself."""
+    def view(self, **more: Any) -> Session:
+        """Return what the session tells about itself, and what others know of it."""
         code = CAUSES[self.failure].fault if self.failure is not None else None
         faults = () if code is None else (Fault(code, Severity.ERROR, self.message, 'session'),)
         return Session(
@@ -342,7 +342,8 @@ class Engine(ABC):
             last_response_code=self._last_response_code,
             requests=self._requests,
             message=self.message,
-            faults=faults)
+            faults=faults,
+            **more)
 
     # How it works.
 

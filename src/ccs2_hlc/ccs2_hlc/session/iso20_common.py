@@ -133,12 +133,12 @@ class Iso20Common(DcEngine):
         return common.MessageHeader(
             session_id=self.session_id or bytes(8), time_stamp=self.unix_time())
 
-    def view(self) -> Session:
-        """Return what the session tells about itself."""
+    def view(self, **more: Any) -> Session:
+        """Return what the session tells about itself, and what others know of it."""
         chosen = self.selection
-        return replace(
-            super().view(), bidirectional=chosen is not None and chosen.bidirectional,
-            control_mode=ControlMode.NONE if chosen is None else chosen.control)
+        return super().view(
+            bidirectional=chosen is not None and chosen.bidirectional,
+            control_mode=ControlMode.NONE if chosen is None else chosen.control, **more)
 
     # One handler per message.
 

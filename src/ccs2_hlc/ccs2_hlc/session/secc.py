@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import exi
@@ -331,7 +331,7 @@ class Secc:
         """Return what is known about the running or the last session."""
         engine = self._engine
         if engine is not None:
-            return replace(engine.view(), started=self._opened_at)
+            return engine.view(started=self._opened_at)
         if self._failure is not None:
             cause = CAUSES[self._failure]
             faults = () if cause.fault is None else (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from .station import Fault
@@ -57,7 +57,10 @@ class ControlMode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The charging session as the station sees it."""
+    """The charging session as the station sees it.
+
+    Its progress makes it no other session, or it would be another with each request.
+    """
 
     protocol: int = 0
     stage: Stage = Stage.IDLE
@@ -73,11 +76,16 @@ class Session:
     bidirectional: bool = False
     control_mode: ControlMode = ControlMode.NONE
     stop_reason: StopReason = StopReason.NONE
-    last_request: str = ''
-    last_response_code: str = ''
-    requests: int = 0
+    last_request: str = field(default='', compare=False)
+    last_response_code: str = field(default='', compare=False)
+    requests: int = field(default=0, compare=False)
     message: str = ''
     faults: tuple[Fault, ...] = ()
+
+    @property
+    def progress(self) -> tuple[int, str, str]:
+        """What changes with each request."""
+        return self.requests, self.last_request, self.last_response_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
