@@ -100,8 +100,10 @@ class Link(asyncio.Protocol):
         # What cannot be encrypted any more is lost as what cannot be sent any more.
         with contextlib.suppress(ChannelError):
             self.channel.send(data)
+        # Not after it: the kernel may let the receiver run first.
+        handed_over = self._loop.time()
         self._flush()
-        return self._loop.time()
+        return handed_over
 
     async def close(self) -> None:
         """End the connection with FIN and wait for the station's end of it."""
