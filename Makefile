@@ -54,6 +54,7 @@ fuzz: build
 docs: build
 	@$(RUN) python tools/interface_docs.py --write
 	@$(RUN) python -m ccs2_hlc.session.code_tables docs/response-codes.md
+	@$(RUN) python -m ccs2_sim.car.document docs/misbehaviour.md
 
 pins: build
 	@$(PYTHON) tools/bootstrap.py --pin

@@ -62,7 +62,7 @@ class Equipment:
             visit = replace(
                 visit, tls=self._tls_settings(directory, now), falls_back=self.tls_fallback)
             if visit.tls is not None and visit.tls.vehicle is not None:
-                # The station compares it with the certificate.
+                # As cars do; the station cannot compare it, it only knows the certificate's digest.
                 visit = replace(visit, settings=replace(
                     visit.settings, vehicle_id=visit.tls.vehicle.name))
             if self.authorization == 'eim':
