@@ -43,12 +43,14 @@ CLOSE_ENOUGH, SETTLED = 15.0, 0.3
 NO_CURRENT, FLOWS = 0.5, 1.0
 #: Options of the car's Java: a session is too short for more than the first compiler.
 JVM = '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m'
-#: What energy costs at this station.
+#: What energy costs at this station, and what it is worth there.
 TARIFF = """\
 currency: EUR
 language: eng
 steps:
 - {start: 0, price: 0.59}
+discharge:
+- {start: 0, price: 0.31}
 """
 #: s without a car between two sessions.
 GONE = 2.0

@@ -10,8 +10,8 @@ from peer_plans import PLANS
 
 pytestmark = pytest.mark.xdist_group('station')
 
-#: Charge loops of each session.
-LOOPS = 300
+#: Charge loops of each session: enough to see that the station keeps to its limits and timers.
+LOOPS = 60
 LOOP = ('CurrentDemandRes', 'DC_ChargeLoopRes')
 
 
