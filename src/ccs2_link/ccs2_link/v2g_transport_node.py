@@ -52,7 +52,9 @@ class V2GTransportNode(ManagedNode):
         self._requests = self.publisher(V2GRequest, 'v2g/request', STREAM)
         self.subscribe(Link, 'link', self._on_link, STATE)
         self.subscribe(V2GResponse, 'v2g/response', self._on_response, STREAM)
-        self.subscribe(PkiState, 'pki/state', self._on_pki_state, STATE)
+        # It may have come before: the first vehicle is to get a staple, too, and is to be believed.
+        self.subscribe(PkiState, 'pki/state', self._on_pki_state, STATE, always=True)
+        self._pki_state: PkiState | None = None
         self._settings = Settings()
         self._interface = ''
         self._server: TransportServer | None = None
@@ -140,6 +142,7 @@ class V2GTransportNode(ManagedNode):
         self._tls = TlsKeeper(
             StoreCredentials(Path(self.value('store')), providers), accept_p256=accept_p256,
             key_log=self._key_log.write if self._key_log else None)
+        self._heed_pki_state()
 
     async def cleanup(self) -> None:
         """Close the key log."""
@@ -250,8 +253,12 @@ class V2GTransportNode(ManagedNode):
             self._server.link_down()
 
     def _on_pki_state(self, message: PkiState) -> None:
-        if self._tls is not None:
-            self._tls.pki_state(message.generation, message.time_trusted)
+        self._pki_state = message
+        self._heed_pki_state()
+
+    def _heed_pki_state(self) -> None:
+        if self._tls is not None and self._pki_state is not None:
+            self._tls.pki_state(self._pki_state.generation, self._pki_state.time_trusted)
             self._update_tls()
 
     def _on_response(self, message: V2GResponse) -> None:

@@ -293,11 +293,38 @@ def test_certificates_that_come_later_serve_the_next_connection(start, tmp_path)
     graph.reach(V2GConnection.STATE_CLOSED)
     assert graph.connection.close_reason == V2GConnection.CLOSE_BY_VEHICLE
     if shutil.which('openssl'):
-        said = subprocess.run(
-            ['openssl', 's_client', '-connect', f'[::1]:{port}', '-status', '-CAfile', root],
-            input=b'', capture_output=True, timeout=20, check=True).stdout.decode()
-        assert 'OCSP Response Status: successful (0x0)' in said
-        assert 'Verify return code: 0 (ok)' in said
+        assert is_stapled(port, root)
+
+
+def is_stapled(port, root):
+    """Tell whether the station's chain goes back to a root, and comes with an OCSP response."""
+    said = subprocess.run(
+        ['openssl', 's_client', '-connect', f'[::1]:{port}', '-status', '-CAfile', root],
+        input=b'', capture_output=True, timeout=20, check=True).stdout.decode()
+    assert 'Verify return code: 0 (ok)' in said
+    return 'OCSP Response Status: successful (0x0)' in said
+
+
+@pytest.mark.skipif(shutil.which('openssl') is None, reason='no openssl command')
+@pytest.mark.parametrize('configured', [False, True])
+def test_what_the_store_has_said_before_serves_the_first_vehicle(start, tmp_path, configured):
+    generation, (iso2,) = make_store(tmp_path / 'store', 'iso2')
+    root = tmp_path / 'root.pem'
+    root.write_bytes(iso2.issued['v2g_root'].certificate.pem())
+    graph = start(security='tls', store=tmp_path / 'store')
+    if configured:
+        assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    graph.wait(graph.pki.get_subscription_count)
+    # It is said once.
+    graph.pki.publish(PkiState(generation=generation, time_trusted=True))
+    time.sleep(0.5)
+    if not configured:
+        assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    port, _ = discover(graph, 0x00)
+    assert is_stapled(port, root)
     code, output = graph.end(graph.transport)
     assert code == 0
     assert 'PRIVATE' not in output
