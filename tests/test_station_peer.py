@@ -32,5 +32,6 @@ def outcomes():
 def test_the_independent_car_completes_its_session(outcomes, plan):
     outcome = outcomes[plan]
     assert not outcome.problem, outcome.problem
-    assert outcome.energy > 1000.0, 'the battery took no energy'
+    # How much that is depends on how fast its virtual machine repeats requests.
+    assert outcome.energy > 100.0, 'the battery took no energy'
     assert sum(len(outcome.latencies.get(name, ())) for name in LOOP) >= LOOPS
