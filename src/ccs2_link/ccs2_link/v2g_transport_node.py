@@ -51,7 +51,7 @@ class V2GTransportNode(ManagedNode):
         self._connections = self.publisher(V2GConnection, 'v2g/connection', STATE)
         self._requests = self.publisher(V2GRequest, 'v2g/request', STREAM)
         self.subscribe(Link, 'link', self._on_link, STATE)
-        self.subscribe(V2GResponse, 'v2g/response', self._on_response, STREAM)
+        self._responses = self.subscribe(V2GResponse, 'v2g/response', self._on_response, STREAM)
         # It may have come before: the first vehicle is to get a staple, too, and is to be believed.
         self.subscribe(PkiState, 'pki/state', self._on_pki_state, STATE, always=True)
         self._pki_state: PkiState | None = None
@@ -336,13 +336,18 @@ class V2GTransportNode(ManagedNode):
 
     def _diagnose_connection(self, server: TransportServer) -> Diagnosis:
         status = server.status
-        problem = server.problem
+        session = bool(self._requests.get_subscription_count()
+                       and self._responses.get_publisher_count())
+        needed = status.state in (State.LISTENING, State.OPEN)
+        problem = server.problem or (
+            'no node hlc hears requests' if needed and not session else '')
         return Diagnosis(
             'connection',
             Level.ERROR if problem else Level.OK,
             problem or _STATES[status.state],
             {
                 'connection': status.connection_id,
+                'session': 'there' if session else 'missing',
                 'last close': f'{status.close_reason.name} {status.close_message}'.strip(),
                 'ports': ', '.join(f'{security.name} {port}'
                                    for security, port in server.ports.items()),

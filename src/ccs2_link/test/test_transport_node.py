@@ -94,9 +94,10 @@ class Graph:
         return future.result().success
 
     def session_is_there(self):
-        # Its name is known before it can hear anything.
-        return (self.node.count_subscribers('v2g/request')
-                and self.node.count_publishers('v2g/response'))
+        # What the transport itself says: others may know of a session before it does.
+        return any(value.key == 'session' and value.value == 'there'
+                   for report in self.reports for status in report.status
+                   for value in status.values)
 
     def matched(self, run):
         self.link.publish(Link(state=Link.STATE_MATCHED, interface='lo', since=Time(sec=run)))
@@ -201,6 +202,8 @@ def test_each_link_without_a_session_is_reported_as_an_error_once(start):
         assert graph.connection.data_link == V2GConnection.DATA_LINK_ERROR
         since.append(graph.connection.link_since)
     assert since[0] != since[1]
+    assert any(status.message == 'no node hlc hears requests'
+               for report in graph.reports for status in report.status)
 
 
 def test_a_session_that_answers_nonsense_ends_the_connection(start):

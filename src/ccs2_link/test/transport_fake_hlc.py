@@ -1,6 +1,7 @@
 """Stand-in for `hlc`: answers each request with its octets reversed, and 'stop' with an end."""
 
 import sys
+import time
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -15,6 +16,9 @@ def main():
     responses = node.create_publisher(V2GResponse, 'v2g/response', STREAM)
 
     def answer(request):
+        while not responses.get_subscription_count():
+            # The transport may have found this node a moment before it is found.
+            time.sleep(0.01)
         data = bytes(request.data)
         if data == b'nonsense':
             response = V2GResponse(action=V2GResponse.ACTION_SEND, receive_timeout=-1.0)

@@ -129,17 +129,17 @@ class ManagedNode(LifecycleNode):
     def subscribe(
         self, message_type: type, topic: str, handler: Callable[[Any], None], qos: QoSProfile, *,
         always: bool = False,
-    ) -> None:
+    ) -> Any:
         """Call `handler(message)` on the loop for each message while the node is active.
 
-        `always`: while it is not active, too.
+        `always`: while it is not active, too. Return the subscription.
         """
 
         def deliver(message: Any) -> None:
             if self.active or always:
                 self._guard(handler, message)
 
-        self.create_subscription(
+        return self.create_subscription(
             message_type, topic,
             lambda message: self.loop.call_soon_threadsafe(deliver, message), qos,
             event_callbacks=NO_SUBSCRIPTION_EVENTS)
