@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from builtin_interfaces.msg import Duration
+
 from ccs2_hlc import hlc_messages as convert
 from ccs2_hlc import hlc_parameters as parameters
 from ccs2_hlc.exi.schemas import grammar, schema_of_class
@@ -44,9 +46,8 @@ from ccs2_node import (
     run,
 )
 
-#: charge_command is renewed this often, s: five times per lease.
-RENEWAL = 0.1
-LEASE = 0.5
+#: charge_command is renewed so many times per lease.
+RENEWALS = 5
 
 
 class HlcNode(ManagedNode):
@@ -87,6 +88,7 @@ class HlcNode(ManagedNode):
         self._publisher_id = secrets.randbits(64)
         self._sequence = 0
         self._command = Command()
+        self._lease = Duration()
         self._session = Session()
         self._vehicle = Vehicle()
         self._arrived = (0, 0.0)
@@ -116,7 +118,8 @@ class HlcNode(ManagedNode):
             self._secc.set_trust(self._keeper.trust)
         self._session, self._vehicle = self._secc.session(), self._secc.vehicle()
         self._publish_session()
-        self.every(RENEWAL, self._beat)
+        self._lease = convert.to_duration(settings.lease)
+        self.every(settings.lease / RENEWALS, self._beat)
 
     async def deactivate(self) -> None:
         """Take the energy away and close the connection."""
@@ -274,7 +277,7 @@ class HlcNode(ManagedNode):
         message.header.stamp = self.now_message()
         message.sequence = self._sequence
         message.publisher = self._publisher_id
-        message.lease = convert.to_duration(LEASE)
+        message.lease = self._lease
         self._commands.publish(message)
 
     def _publish_session(self) -> None:

@@ -49,6 +49,8 @@ class Settings:
     #: Contract certificates that have less to live are told so, days.
     contract_expiry_warning: int
     require_revocation_data: bool
+    #: Of each charge_command, s.
+    lease: float
 
 
 def declare(node: ManagedNode) -> None:
@@ -124,6 +126,12 @@ def declare(node: ManagedNode) -> None:
     parameter('sequence_timeout_charge_loop_iso20', timing.sequence_charge_loop_iso20,
               'The same in the charge loop of ISO 15118-20 in s; many vehicles need more than '
               'the 0.5 s of the standard.', minimum=0.5, maximum=60.0)
+    parameter('transport_timeout', timing.transport,
+              'Age in s at which v2g/connection is stale, and with it the vehicle lost.',
+              minimum=0.05, maximum=2.0)
+    parameter('lease', 0.2,
+              'How long in s a charge_command gives the right to energy; renewed five times in it.',
+              minimum=0.05, maximum=1.0)
     parameter('stop_patience', timing.stop_patience,
               'How long the vehicle may take to obey ~/stop or ~/pause in s.',
               minimum=1.0, maximum=60.0)
@@ -173,6 +181,7 @@ def read(node: ManagedNode) -> Settings:
             sequence_charge_loop=value('sequence_timeout_charge_loop'),
             sequence_charge_loop_iso20=value('sequence_timeout_charge_loop_iso20'),
             stop_patience=value('stop_patience'),
+            transport=value('transport_timeout'),
             challenge=value('challenge_lifetime')),
         unix_time=lambda: int(time.time()))
     return Settings(
@@ -183,7 +192,8 @@ def read(node: ManagedNode) -> Settings:
             maximum_power=value('maximum_power') or None),
         store=None if contracts is ContractPayment.OFF else Path(value('store')),
         contract_expiry_warning=value('contract_expiry_warning'),
-        require_revocation_data=value('require_revocation_data'))
+        require_revocation_data=value('require_revocation_data'),
+        lease=value('lease'))
 
 
 def _providers(names: list[str]) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ class Graph:
         self.environment = dict(
             os.environ, ROS_DOMAIN_ID=str(domain), ROS_PYTHON_CHECK_FIELDS='1')
         self.processes = []
-        arguments = [part for pair in parameters for part in ('-p', pair)]
+        # This one waits for answers at times, and is silent meanwhile.
+        arguments = [part for pair in ('transport_timeout:=1.5', *parameters)
+                     for part in ('-p', pair)]
         self.hlc = self.run('-m', 'ccs2_hlc.hlc_node', '--ros-args', *arguments)
         self.parts = self.run(str(HERE / 'hlc_fake_parts.py'))
         self.context = rclpy.Context()
@@ -214,7 +216,7 @@ def test_a_session_with_authorization_limits_traces_and_a_regular_end(start):
     # Alive with nothing to energise.
     first = graph.commands[-1]
     assert (first.mode, first.lease.nanosec, first.pilot_oscillator) == (
-        ChargeCommand.MODE_OFF, 500_000_000, True)
+        ChargeCommand.MODE_OFF, 200_000_000, True)
     assert not graph.call(Stop, '/hlc/stop').success
     assert not graph.call(SetLimits, '/hlc/set_limits', maximum_current=-1.0).success
     assert graph.call(

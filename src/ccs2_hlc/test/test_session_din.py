@@ -646,7 +646,7 @@ def test_a_lost_connection_ends_power(reason, stop_reason):
 def test_a_silent_transport_ends_power():
     bench = bring_to('CHARGING')
     bench.silent = {'transport'}
-    bench.advance(1.4)
+    bench.advance(0.1)
     assert bench.command.mode is Mode.CHARGE
     bench.advance(0.2)
     assert bench.command.mode is Mode.OFF

@@ -18,7 +18,7 @@ from ccs2_node import STATE, ConfigureError, Level, ManagedNode, Status, run
 
 PILOT_PATIENCE = 0.5
 """A control pilot that is not heard of for this long [s] counts as not measured."""
-PUBLISH_PERIOD = 0.5
+PUBLISH_PERIOD = 0.05
 """`link` is repeated so often [s] that a dead publisher is noticed."""
 DIGITAL_DUTY = (0.03, 0.07)
 """Duty ratios that ask for digital communication (IEC 61851-1: 3 % to 7 %)."""

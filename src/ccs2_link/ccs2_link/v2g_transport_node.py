@@ -25,8 +25,10 @@ from ccs2_pki.aside import aside
 from ccs2_pki.errors import PkiError
 from ccs2_pki.pkcs11_keys import configured_keys
 
-#: V2GConnection is published at least this often, in s.
-PUBLISH_PERIOD = 0.5
+#: V2GConnection is published at least this often, and the age of `link` looked at, in s.
+PUBLISH_PERIOD = 0.05
+#: What the certificate store allows is looked at this often, in s.
+_STORE_PERIOD = 0.5
 #: How long activation waits for the credentials, in s: most are read by then, and TLS is ready.
 _ACTIVATION_PATIENCE = 2.0
 #: After this the reading of the credentials is given up and begun anew, in s: a token may hang.
@@ -58,6 +60,7 @@ class V2GTransportNode(ManagedNode):
         self._settings = Settings()
         self._interface = ''
         self._server: TransportServer | None = None
+        self._link_heard = 0.0
         self._tls: TlsKeeper | None = None
         self._key_log: KeyLog | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -72,6 +75,8 @@ class V2GTransportNode(ManagedNode):
                        minimum=1, maximum=65535)
         self.parameter('security', SecurityPolicy.CAR.value,
                        'none: TCP only; car: TCP or TLS as the vehicle asks; tls: TLS only.')
+        self.parameter('link_timeout', 0.2, 'Age in s at which link is stale, and so is lost.',
+                       minimum=0.1, maximum=2.0)
         self.parameter('setup_time', 18.0, 'Communication setup time in s, from data link up.',
                        minimum=1.0, maximum=20.0)
         self.parameter('maximum_message_size', _DEFAULTS.message_size,
@@ -169,6 +174,7 @@ class V2GTransportNode(ManagedNode):
         if self._loading is not None:
             await asyncio.wait({self._loading}, timeout=_ACTIVATION_PATIENCE)
         self.every(PUBLISH_PERIOD, self._beat)
+        self.every(_STORE_PERIOD, self._update_tls)
 
     async def deactivate(self) -> None:
         """Close the connection and every socket."""
@@ -179,7 +185,10 @@ class V2GTransportNode(ManagedNode):
             self._server = None
 
     def _beat(self) -> None:
-        self._update_tls()
+        if (self._server is not None and self._server.interface
+                and self.loop.time() - self._link_heard > self.value('link_timeout')):
+            self.get_logger().error('link is silent')
+            self._server.link_down()
         self.changed()
 
     def _update_tls(self) -> None:
@@ -244,6 +253,7 @@ class V2GTransportNode(ManagedNode):
     # What the topics tell.
 
     def _on_link(self, message: Link) -> None:
+        self._link_heard = self.loop.time()
         if self._server is None:
             return
         if message.state == Link.STATE_MATCHED:

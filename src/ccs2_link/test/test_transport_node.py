@@ -51,7 +51,8 @@ class Graph:
             probe.bind(('::1', 0))
             self.sdp_port = probe.getsockname()[1]
         self.processes = []
-        parameters = {'sdp_port': self.sdp_port, 'security': 'none', **parameters}
+        parameters = {'sdp_port': self.sdp_port, 'security': 'none', 'link_timeout': 2.0,
+                      **parameters}
         arguments = [part for name, value in parameters.items()
                      for part in ('-p', f'{name}:={value}')]
         self.transport = self.start(
@@ -65,6 +66,8 @@ class Graph:
         self.node.create_subscription(V2GConnection, 'v2g/connection', self.take, STATE)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, EVENT)
         self.link = self.node.create_publisher(Link, 'link', STATE)
+        self.link_state = None
+        self.node.create_timer(0.1, self.repeat)
         self.pki = self.node.create_publisher(PkiState, 'pki/state', STATE)
 
     def start(self, *arguments):
@@ -100,7 +103,15 @@ class Graph:
                    for value in status.values)
 
     def matched(self, run):
-        self.link.publish(Link(state=Link.STATE_MATCHED, interface='lo', since=Time(sec=run)))
+        self.tell(Link(state=Link.STATE_MATCHED, interface='lo', since=Time(sec=run)))
+
+    def tell(self, link_state):
+        self.link_state = link_state
+        self.repeat()
+
+    def repeat(self):
+        if self.link_state is not None:
+            self.link.publish(self.link_state)
 
     def end(self, process, number=signal.SIGINT):
         if process.poll() is None:
@@ -176,7 +187,7 @@ def test_two_sessions_through_the_graph(start):
         graph.reach(V2GConnection.STATE_CLOSED)
         assert graph.connection.close_reason == V2GConnection.CLOSE_BY_STATION
         assert graph.connection.data_link == V2GConnection.DATA_LINK_TERMINATE
-        graph.link.publish(Link(state=Link.STATE_UNMATCHED))
+        graph.tell(Link(state=Link.STATE_UNMATCHED))
         graph.reach(V2GConnection.STATE_DOWN)
     graph.wait(lambda: graph.reports)
     status = graph.reports[-1].status[0]
@@ -223,6 +234,25 @@ def test_a_session_that_answers_nonsense_ends_the_connection(start):
     code, output = graph.end(graph.transport)
     assert code == 0
     assert 'v2g/response makes no sense: receive_timeout is -1.0 s' in output
+
+
+def test_a_link_that_is_silent_is_lost_and_comes_back_with_its_first_word(start):
+    graph = start(link_timeout=0.5)
+    assert graph.transition(Transition.TRANSITION_CONFIGURE)
+    assert graph.transition(Transition.TRANSITION_ACTIVATE)
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    with socket.create_connection(('::1', discover(graph)[0]), timeout=10) as car:
+        graph.reach(V2GConnection.STATE_OPEN)
+        graph.link_state = None
+        graph.reach(V2GConnection.STATE_DOWN)
+        assert graph.connection.close_reason == V2GConnection.CLOSE_LINK_LOST
+        assert car.recv(1) == b''
+    graph.matched(1)
+    graph.reach(V2GConnection.STATE_LISTENING)
+    code, output = graph.end(graph.transport)
+    assert code == 0
+    assert output.count('link is silent') == 1
 
 
 def test_deactivation_closes_the_connection_and_the_sockets(start):

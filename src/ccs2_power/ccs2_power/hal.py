@@ -38,7 +38,7 @@ from ccs2_power.faults import Severity
 T = TypeVar('T', float, bool)
 
 #: Commands stop for this long, in s: the driver goes to its safe state.
-COMMAND_TIMEOUT = 0.5
+COMMAND_TIMEOUT = 0.25
 #: Duty cycle of the control pilot that means digital communication (IEC 61851-1 table A.7).
 DUTY_DIGITAL = 0.05
 #: Steady +12 V (states A1, B1, C1): no oscillator.

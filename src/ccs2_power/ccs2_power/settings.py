@@ -30,17 +30,17 @@ class SafetySettings:
     rated_voltage: float = setting(
         float, "Rated voltage of the station's output in V.", minimum=60.0, maximum=1500.0)
     power_timeout: float = setting(
-        0.25, 'Age in s at which power/status is stale.', minimum=0.05, maximum=0.5)
+        0.2, 'Age in s at which power/status is stale.', minimum=0.05, maximum=0.5)
     pilot_timeout: float = setting(
         0.1, 'Age in s at which the control pilot is not measured.', minimum=0.05, maximum=0.5)
     contact_timeout: float = setting(
         0.15, 'Age in s at which feedback contacts and emergency stop are not measured.',
         minimum=0.05, maximum=0.5)
     voltmeter_timeout: float = setting(
-        0.25, 'Age in s at which the voltage at the connector is not measured.', minimum=0.05,
+        0.2, 'Age in s at which the voltage at the connector is not measured.', minimum=0.05,
         maximum=0.5)
     stall_time: float = setting(
-        0.3, 'Pause in s of the node itself that counts as a fault.', minimum=0.1, maximum=1.0)
+        0.25, 'Pause in s of the node itself that counts as a fault.', minimum=0.1, maximum=1.0)
     pre_charge_relay_time: float = setting(
         0.0, 'Time in s of the pre-charge relay before the main contactors; 0: there is no relay.',
         minimum=0.0, maximum=5.0)
@@ -93,14 +93,14 @@ class PowerSettings:
         500.0, 'Slope of the current set-point in A/s at an error shutdown.', minimum=200.0,
         maximum=5000.0)
     supply_timeout: float = setting(
-        0.5, "Age in s at which the supply's values are stale.", minimum=0.05, maximum=1.0)
+        0.25, "Age in s at which the supply's values are stale.", minimum=0.05, maximum=1.0)
     safety_timeout: float = setting(
-        0.25, 'Age in s at which safety/status is stale.', minimum=0.05, maximum=0.5)
+        0.2, 'Age in s at which safety/status is stale.', minimum=0.05, maximum=0.5)
     voltmeter_timeout: float = setting(
-        0.25, 'Age in s at which the voltage at the connector is not measured.', minimum=0.05,
+        0.2, 'Age in s at which the voltage at the connector is not measured.', minimum=0.05,
         maximum=0.5)
     stall_time: float = setting(
-        0.3, 'Pause in s of the node itself that counts as a fault.', minimum=0.1, maximum=1.0)
+        0.25, 'Pause in s of the node itself that counts as a fault.', minimum=0.1, maximum=1.0)
     isolation_timeout: float = setting(
         2.5, 'Age in s at which the isolation resistance is stale.', minimum=0.5, maximum=10.0)
     isolation_edition: str = setting(

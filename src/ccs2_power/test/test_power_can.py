@@ -181,9 +181,9 @@ def test_a_group_follows_and_adds_up(name):
 def test_a_silent_controller_becomes_off(name):
     wire = Wire(name)
     wire.run(SupplyCommand(True, 400.0, 60.0))
-    wire.run(None, cycles=4)
+    wire.run(None, cycles=2)
     assert all(module.on for module in wire.modules)
-    wire.run(None, cycles=3)
+    wire.run(None, cycles=2)
     assert not any(module.on for module in wire.modules)
 
 

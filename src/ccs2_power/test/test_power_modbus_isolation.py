@@ -14,7 +14,13 @@ from modbus_devices import DEVICE_ERROR, EXTERNAL_TEST, Bender
 from modbus_line import on_serial, on_tcp
 
 from ccs2_power.drivers import load_driver
-from ccs2_power.hal import DriverError, IsolationCommand, IsolationDriver, SelfTest
+from ccs2_power.hal import (
+    COMMAND_TIMEOUT,
+    DriverError,
+    IsolationCommand,
+    IsolationDriver,
+    SelfTest,
+)
 from ccs2_power.modbus import isolation
 from ccs2_power.modbus.isolation import Action, IsolationCore, IsolationMap
 from ccs2_power.modbus.registers import TYPES, Field, Table, load_map, map_names
@@ -202,8 +208,8 @@ def test_the_monitor_is_stopped_until_told_and_when_nobody_tells():
     monitor.command(IsolationCommand.MEASURE, 0.2)
     assert monitor.due(0.2) is Action.START
     monitor.done(Action.START, 0.2)
-    assert monitor.due(0.7) is None
-    assert monitor.due(0.71) is Action.STOP
+    assert monitor.due(0.2 + COMMAND_TIMEOUT) is None
+    assert monitor.due(0.21 + COMMAND_TIMEOUT) is Action.STOP
 
 
 def test_a_self_test_that_never_begins_fails():

@@ -47,9 +47,6 @@ from .transport import Action, CloseReason, Connection, DataLink, LinkState
 from .triggers import CAUSES, Trigger
 from .views import Session, Stage, Vehicle
 
-#: v2g/connection is renewed every 500 ms; older than this its publisher is gone, s.
-MAX_CONNECTION_AGE = 1.5
-
 T = TypeVar('T')
 
 SESSION_ID_LENGTH = 8
@@ -247,7 +244,7 @@ class Secc:
 
     def tick(self, now: float) -> Step:
         """Look at the station and the clock; to be called at :meth:`deadline` and often else."""
-        if self._open is not None and now - self._link_seen > MAX_CONNECTION_AGE:
+        if self._open is not None and now - self._link_seen > self.station.timing.transport:
             self._lose(Trigger.TRANSPORT_SILENT, now)
         if self._setup_until is not None and now >= self._setup_until:
             self._setup_until = None

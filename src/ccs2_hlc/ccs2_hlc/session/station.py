@@ -268,6 +268,8 @@ class Timing:
     power_off: float = 1.5
     #: How long the vehicle may take to obey a stop from the station's side.
     stop_patience: float = 10.0
+    #: The transport is silent: longer than this nothing was heard of the connection.
+    transport: float = 0.2
     #: How long a failure waits for a request in whose response it can be told.
     failure_notice: float = 2.0
     #: The vehicle is given this long to close the connection first (limit: 5 s).
