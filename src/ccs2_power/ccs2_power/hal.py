@@ -11,8 +11,8 @@ Rules for every driver:
 * The class is made without arguments. :meth:`Driver.open` gets the options of the site and raises
   :class:`DriverError` naming what is missing; only ``open`` and ``close`` may take time.
 * ``read()`` returns the newest snapshot and ``command()`` hands over the newest wish. Both are
-  called on the node's asyncio loop every 20 ms, return at once (well below 1 ms) and do not raise
-  because of the outside world. Slow buses are served by a task or thread of the driver's own.
+  called on the node's asyncio loop every 10 or 20 ms, return at once (well below 1 ms) and do not
+  raise because of the outside world. Slow buses are served by a task or thread of their own.
 * A measurement is a :class:`Measurement` with its source and the time at which it was *taken*.
   What was not measured is None, never a default and never the set-point. While a device is lost,
   its measurements keep their old stamps or become None: the node turns either into a fault.

@@ -16,10 +16,8 @@ from ccs2_power.faults import Code, Fault, FaultBook, Severity
 from ccs2_power.messages import LISTED_FAULTS, charge_command_of
 from ccs2_power.realtime import BeatMeter, make_realtime
 
-#: The control beat in s.
-PERIOD = 0.02
-#: A status is published at least every second beat, in s.
-STATUS_PERIOD = 2 * PERIOD
+#: A status is published at least so often, in s.
+STATUS_PERIOD = 0.04
 
 
 class Core(Protocol):
@@ -43,10 +41,13 @@ C = TypeVar('C', bound=Core)
 
 
 class HardwareNode(ManagedNode, Generic[C]):
-    """A node that runs a core every :data:`PERIOD`, and at once when a message arrives."""
+    """A node that runs a core every `period` s, and at once when a message arrives."""
 
-    def __init__(self, name: str, settings: type[Any], devices: Mapping[str, Device]) -> None:
+    def __init__(
+        self, name: str, settings: type[Any], devices: Mapping[str, Device], period: float,
+    ) -> None:
         super().__init__(name)
+        self._period = period
         self._settings_type = settings
         self._settings: Any = None
         declare_settings(self, settings)
@@ -56,7 +57,7 @@ class HardwareNode(ManagedNode, Generic[C]):
         self.subscribe(ChargeCommandMessage, 'charge_command', self._on_command, LATEST)
         self.serve(ClearFaults, '~/clear_faults', self._on_clear_faults)
         self._core: C | None = None
-        self._jitter = BeatMeter(PERIOD)
+        self._jitter = BeatMeter(period)
         self._realtime_problem = ''
         self._bad_commands = 0
         self._shown: tuple[object, ...] = ()
@@ -98,7 +99,7 @@ class HardwareNode(ManagedNode, Generic[C]):
     async def activate(self) -> None:
         """Start the beat with a new core; nothing is energised until a command wants it."""
         self._core = self.make_core(self._settings)
-        self.every(PERIOD, self.beat)
+        self.every(self._period, self.beat)
 
     async def cleanup(self) -> None:
         """Close the devices: each is then in its safe state."""
@@ -117,7 +118,7 @@ class HardwareNode(ManagedNode, Generic[C]):
         shown = (*self.shown(), tuple(
             (fault.code, fault.source, fault.present) for fault in self.core.faults))
         if shown != self._shown or now >= self._status_due:
-            self._shown, self._status_due = shown, now + STATUS_PERIOD - PERIOD / 2
+            self._shown, self._status_due = shown, now + STATUS_PERIOD - self._period / 2
             self.publish_status(now)
 
     def _log_faults(self, faults: Iterable[Fault]) -> None:

@@ -68,7 +68,7 @@ PROXIMITY_LEVELS = (
 class PilotTiming:
     """How long something has to last before it counts, in s."""
 
-    dwell: float = 0.03
+    dwell: float = 0.015
     """A new state."""
     lost: float = 0.1
     """No level, a level between all states, a duty cycle that was not told, a missing diode."""

@@ -19,6 +19,8 @@ from ccs2_power.power import PowerController, PowerInputs
 from ccs2_power.settings import PowerSettings
 from ccs2_power.timing import fresh
 
+#: The control beat in s.
+PERIOD = 0.02
 #: isolation and meter are published so often, in s.
 READINGS_PERIOD = 0.25
 #: Longest signed data set that the message `Meter` holds.
@@ -37,7 +39,7 @@ class PowerNode(HardwareNode[PowerController]):
     """Feeds the controller with messages and measurements, and carries out what it decides."""
 
     def __init__(self) -> None:
-        super().__init__('power', PowerSettings, DEVICES)
+        super().__init__('power', PowerSettings, DEVICES, PERIOD)
         self._status_publisher = self.publisher(PowerStatus, 'power/status', TELEMETRY)
         self._isolation_publisher = self.publisher(Isolation, 'isolation', TELEMETRY)
         self._meter_publisher = self.publisher(Meter, 'meter', TELEMETRY)

@@ -191,7 +191,7 @@ class SafetySupervisor:
     """Pilot, contactors, lock and emergency stop of one connector.
 
     Feed it with :meth:`offer_command`, :meth:`offer_power` and :meth:`offer_pilot_wish` as messages
-    arrive, and call :meth:`step` every 20 ms and at once after anything has happened.
+    arrive, and call :meth:`step` every 10 ms and at once after anything has happened.
     """
 
     def __init__(self, settings: SafetySettings) -> None:

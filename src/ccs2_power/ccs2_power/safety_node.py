@@ -14,7 +14,7 @@ from ccs2_node import STATE, TELEMETRY, ConfigureError, Level, Status, run
 from ccs2_power import hal
 from ccs2_power.devices import Device
 from ccs2_power.faults import Code
-from ccs2_power.hardware_node import PERIOD, HardwareNode
+from ccs2_power.hardware_node import HardwareNode
 from ccs2_power.messages import (
     MonotonicStamps,
     fault_messages,
@@ -26,6 +26,8 @@ from ccs2_power.record import RecordError, RecordKeeper, SupervisorRecord
 from ccs2_power.safety import SafetyInputs, SafetySupervisor
 from ccs2_power.settings import SafetySettings
 
+#: The control beat in s: an event waits for a measurement, a beat, and what has to last.
+PERIOD = 0.01
 #: control_pilot is published on each change and at least so often, in s.
 PILOT_PERIOD = 0.1
 
@@ -42,7 +44,7 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
     """Feeds the supervisor with messages and measurements, and carries out what it decides."""
 
     def __init__(self) -> None:
-        super().__init__('safety', SafetySettings, DEVICES)
+        super().__init__('safety', SafetySettings, DEVICES, PERIOD)
         self.parameter('state_file', '', 'File that keeps wear counters and latched faults; '
                                          'empty: they are forgotten at a restart.')
         self._status_publisher = self.publisher(SafetyStatus, 'safety/status', TELEMETRY)

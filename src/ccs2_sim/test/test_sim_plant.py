@@ -14,6 +14,7 @@ from ccs2_power import hal
 from ccs2_sim import hardware, plant_fault
 from ccs2_sim.can_modules.module import FAULTS as MODULE_FAULTS
 from ccs2_sim.physics import STEP, VehicleLoad
+from ccs2_sim.physics.contactor import OPEN_DELAY
 from ccs2_sim.plant import faults
 from ccs2_sim.plant.client import PlantClient, PlantError, PlantRefusal
 from ccs2_sim.plant.core import LONGEST_CATCH_UP, PlantCore
@@ -227,6 +228,7 @@ def test_isolation_report_has_the_time_of_its_value():
 EFFECTS = {
     'contactor_welded': ('DC+', lambda plant: plant.world.contactors['DC+'].welded),
     'contactor_blocked': ('DC-', lambda plant: plant.world.contactors['DC-'].blocked),
+    'contactor_dropped': ('DC-', lambda plant: plant.world.contactors['DC-'].dropped),
     'feedback_stuck': ('both', lambda plant: plant.world.contactors['DC+'].mirror_stuck is True),
     'vehicle_contactor_welded': ('', lambda plant: plant.world.vehicle_contactor.welded),
     'isolation': ('cable=5e4', lambda plant: plant.world.resistance_to_earth() < 51e3),
@@ -234,8 +236,10 @@ EFFECTS = {
     'emergency_stop': ('', lambda plant: plant.core.report('emergency_stop')['pressed']),
     'pilot_shorted': ('', lambda plant: abs(plant.core.report('pilot')['high']) < 0.2),
     'pilot_broken': ('', lambda plant: plant.core.report('pilot')['high'] == 12),
+    'pilot_failed': ('', lambda plant: plant.core.report('pilot')['high'] is None),
     'pilot_diode': ('', lambda plant: plant.core.report('pilot')['low'] > -8),
     'lock_stuck': ('', lambda plant: plant.world.lock.stuck),
+    'lock_open': ('', lambda plant: plant.world.lock.stuck),
     'supply_stuck_on': ('', lambda plant: plant.world.supply.stuck_on),
     'supply_runaway': ('', lambda plant: plant.world.supply.target() > 500),
     'supply_alarm': ('fan', lambda plant: plant.core.report('supply')['alarm'] == 'fan'),
@@ -276,6 +280,39 @@ def test_all_faults_can_be_cleared_at_once():
     assert plant.core.state()['faults'] == []
     assert not any(effect(plant) for name, (_, effect) in EFFECTS.items()
                    if name != 'connector_hot')
+
+
+def test_a_contactor_without_its_coil_opens_under_load():
+    plant = Plant()
+    plant.charge()
+    faults.put(plant.core, 'contactor_dropped', 'DC-')
+    plant.run(0.05)
+    assert not plant.core.report('contactors')['DC-']
+    assert plant.core.report('contactors')['DC+']
+    assert plant.world.opened_under_load == 1
+
+
+# What has happened
+
+
+def test_the_chronicle_tells_to_the_millisecond_what_was_commanded_and_what_came_of_it():
+    plant = Plant()
+    plant.charge()
+    begin = plant.now
+    plant.command('supply', on=True, voltage=500, current=20)
+    plant.run(0.2)
+    assert [event.what for event in plant.core.chronicle.since(begin)] == ['less']
+    begin = plant.now
+    plant.command('supply', on=False, voltage=0, current=0)
+    plant.command('contactors', main=False)
+    plant.run(0.2)
+    events = plant.core.chronicle.since(begin)
+    when = {(event.what, event.value): event.time for event in events}
+    assert when['supply', False] == when['coils', False] == pytest.approx(begin, abs=2 * STEP)
+    assert when['output', False] == pytest.approx(begin, abs=2 * STEP)
+    assert when['closed', False] == pytest.approx(begin + OPEN_DELAY, abs=2 * STEP)
+    assert when['current', False] <= when['closed', False]
+    assert events == sorted(events, key=lambda event: event.time)
 
 
 def test_frozen_measurement_keeps_its_value_with_fresh_stamps():
@@ -473,6 +510,10 @@ async def test_fault_command_line(server, capsys):
     assert 'no fault' in capsys.readouterr().err
     assert await command('clear', 'all') == 0
     assert not server.core.world.emergency_stop
+    told = await asyncio.to_thread(plant_fault.control, str(server.path), {'since': 0.0})
+    assert isinstance(told['events'], list)
+    with pytest.raises(plant_fault.ControlError, match='not a time'):
+        await asyncio.to_thread(plant_fault.control, str(server.path), {'since': 'now'})
     assert await command('state') == 0
     assert '"state_of_charge"' in capsys.readouterr().out
     assert plant_fault.main(['state', '--socket', str(server.path) + '.not']) == 1

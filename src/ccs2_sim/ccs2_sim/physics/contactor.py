@@ -25,6 +25,8 @@ class Contactor:
     """A closed contact cannot open any more; set on an open one, it closes for good."""
     blocked: bool = False
     """An open contact cannot close any more."""
+    dropped: bool = False
+    """The coil has no current, whatever it is told: a broken wire."""
     mirror_stuck: bool | None = None
     """The mirror contact says this, whatever the main contact does; None = it works."""
     cycles: int = 0
@@ -38,7 +40,8 @@ class Contactor:
 
     def step(self, duration: float) -> bool:
         """Let `duration` s pass; return True if the main contact has moved."""
-        wanted = self.welded or (self.coil and not (self.blocked and not self.closed))
+        pulled = self.coil and not self.dropped and not (self.blocked and not self.closed)
+        wanted = self.welded or pulled
         if wanted == self.closed:
             self._moving = 0.0
             return False

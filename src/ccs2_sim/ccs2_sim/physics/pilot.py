@@ -51,20 +51,28 @@ class PilotCircuit:
     """The pilot touches protective earth."""
     broken: bool = False
     """The pilot wire to the vehicle is interrupted."""
+    failed: bool = False
+    """The station's generator gives steady -12 V, whatever it is told."""
     diode_bridged: bool = False
     """The vehicle's diode conducts both ways."""
 
     def levels(self) -> PilotLevels:
         """Return the levels at the station's end of the pilot."""
+        duty = self.given
         return PilotLevels(
-            high=self._level(SOURCE_VOLTAGE) if self.duty > 0 else None,
-            low=self._level(-SOURCE_VOLTAGE) if self.duty < 1 else None,
-            duty=self.duty,
+            high=self._level(SOURCE_VOLTAGE) if duty > 0 else None,
+            low=self._level(-SOURCE_VOLTAGE) if duty < 1 else None,
+            duty=duty,
         )
+
+    @property
+    def given(self) -> float:
+        """Return the duty cycle that the generator gives."""
+        return 0.0 if self.failed else self.duty
 
     def vehicle_duty(self) -> float | None:
         """Return the duty cycle that the vehicle sees; None when it sees no pilot at all."""
-        return self.duty if self.plugged and not self.broken and not self.shorted else None
+        return self.given if self.plugged and not self.broken and not self.shorted else None
 
     def _level(self, source: float) -> float:
         if self.shorted:

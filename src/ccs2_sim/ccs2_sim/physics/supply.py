@@ -49,6 +49,8 @@ class Supply:
         #: Mean current out of the terminals in the last step, A.
         self.current = 0.0
         self.on = False
+        #: On, as told.
+        self.wanted = False
         #: Set-points as given, V and A.
         self.set_voltage = 0.0
         self.set_current = 0.0
@@ -71,6 +73,7 @@ class Supply:
             # Starts from what is there: no step when a battery or a charged cable is connected.
             self.ramp_voltage = max(self.voltage, 0.0)
             self.ramp_current = 0.0
+        self.wanted = on
         self.on = on or (self.stuck_on and self.on)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ccs2_sim.physics import STEP, World, WorldRating
+from ccs2_sim.plant.chronicle import Chronicle
 from ccs2_sim.plant.devices import DEVICES, CommandError, Device, Fields
 from ccs2_sim.plant.wire import Object
 
@@ -44,6 +45,7 @@ class PlantCore:
 
     def __init__(self, now: float, rating: WorldRating | None = None) -> None:
         self.world = World(rating)
+        self.chronicle = Chronicle(self.world)
         self.disturbances = Disturbances()
         #: Faults that were put in and not cleared: name and argument.
         self.faults: set[tuple[str, str]] = set()
@@ -95,6 +97,7 @@ class PlantCore:
             self._time_out()
             values = monitor.values
             self.world.step()
+            self.chronicle.note(self._now)
             if monitor.values != values:
                 self._isolation_stamp = self._now
 

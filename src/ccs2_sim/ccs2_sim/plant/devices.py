@@ -207,15 +207,15 @@ def _safe_vehicle(world: World) -> None:
 
 #: All devices by name. Each has one client at a time.
 DEVICES: Mapping[str, Device] = {device.name: device for device in (
-    Device('pilot', 0.02, _report_pilot, _command_pilot, _safe_pilot, timeout=0.5),
-    Device('contactors', 0.02, _report_contactors, _command_contactors, _safe_contactors,
-           timeout=0.25),
+    Device('pilot', 0.01, _report_pilot, _command_pilot, _safe_pilot, timeout=0.25),
+    Device('contactors', 0.01, _report_contactors, _command_contactors, _safe_contactors,
+           timeout=0.2),
     Device('lock', 0.1, _report_lock, _command_lock, _nothing),
-    Device('emergency_stop', 0.02, _report_emergency_stop, _no_command, _nothing),
-    Device('voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
+    Device('emergency_stop', 0.01, _report_emergency_stop, _no_command, _nothing),
+    Device('voltmeter', 0.02, _report_voltmeter, _no_command, _nothing),
     Device('second_voltmeter', 0.04, _report_voltmeter, _no_command, _nothing),
     Device('isolation', 0.1, _report_isolation, _command_isolation, _safe_isolation, timeout=0.5),
-    Device('supply', 0.02, _report_supply, _command_supply, _safe_supply, timeout=0.3),
+    Device('supply', 0.02, _report_supply, _command_supply, _safe_supply, timeout=0.2),
     Device('meter', 0.1, _report_meter, _no_command, _nothing),
     Device('thermometer', 0.5, _report_thermometer, _no_command, _nothing),
     Device('vehicle', 0.02, _report_vehicle, _command_vehicle, _safe_vehicle),

@@ -53,6 +53,10 @@ def _set(part: str, attribute: str, value: object) -> Change:
     return change
 
 
+def _open_lock(core: PlantCore, argument: str) -> None:
+    core.world.lock.locked, core.world.lock.stuck = False, True
+
+
 def _number(argument: str, what: str, low: float, high: float) -> float:
     try:
         value = float(argument)
@@ -175,6 +179,8 @@ FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in (
           _contactors('welded', True), _contactors('welded', False), 'DC+, DC- or both'),
     Fault('contactor_blocked', 'main contact of the station does not close',
           _contactors('blocked', True), _contactors('blocked', False), 'DC+, DC- or both'),
+    Fault('contactor_dropped', 'main contact of the station opens: its coil has no current',
+          _contactors('dropped', True), _contactors('dropped', False), 'DC+, DC- or both'),
     Fault('feedback_stuck', 'mirror contact stays as it is now',
           _stick_feedback, _contactors('mirror_stuck', None), 'DC+, DC- or both'),
     Fault('vehicle_contactor_welded', "vehicle's contactor does not open",
@@ -189,10 +195,14 @@ FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in (
           _set('pilot', 'shorted', True), _set('pilot', 'shorted', False)),
     Fault('pilot_broken', 'pilot wire to the vehicle interrupted',
           _set('pilot', 'broken', True), _set('pilot', 'broken', False)),
+    Fault('pilot_failed', "station's generator gives steady -12 V (state F)",
+          _set('pilot', 'failed', True), _set('pilot', 'failed', False)),
     Fault('pilot_diode', "vehicle's diode conducts both ways",
           _set('pilot', 'diode_bridged', True), _set('pilot', 'diode_bridged', False)),
     Fault('lock_stuck', 'lock does not move',
           _set('lock', 'stuck', True), _set('lock', 'stuck', False)),
+    Fault('lock_open', 'lock opens, and does not move any more', _open_lock,
+          _set('lock', 'stuck', False)),
     Fault('supply_stuck_on', 'supply does not switch off',
           _set('supply', 'stuck_on', True), _set('supply', 'stuck_on', False)),
     Fault('supply_runaway', 'supply regulates 80 V above its set-point',

@@ -80,7 +80,11 @@ class PlantServer:
         self.core.command(name, content, self._loop.time())
 
     def control(self, content: Object) -> Object:
-        """Answer a control client: ``{"put" or "clear": FAULT, "argument": TEXT}`` or ``{}``."""
+        """Answer a control client.
+
+        ``{"put" or "clear": FAULT, "argument": TEXT}``, ``{}`` for the state alone, or
+        ``{"since": TIME}`` (s of the monotonic clock) for what has happened from then on, too.
+        """
         self.core.advance(self._loop.time())
         argument = content.get('argument', '')
         actions: dict[str, Callable[[PlantCore, str, str], None]] = {
@@ -90,7 +94,13 @@ class PlantServer:
                 if not isinstance(content[action], str) or not isinstance(argument, str):
                     raise CommandError('fault and argument have to be text')
                 change(self.core, content[action], argument)
-        return {'ok': True, 'state': self.state()}
+        answer: Object = {'ok': True, 'state': self.state()}
+        if (since := content.get('since')) is not None:
+            if isinstance(since, bool) or not isinstance(since, int | float):
+                raise CommandError(f'since is {since!r}, not a time')
+            answer['events'] = [[event.time, event.what, event.value]
+                                for event in self.core.chronicle.since(since)]
+        return answer
 
     def state(self) -> Object:
         """Return everything there is to know, for people."""
