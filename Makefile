@@ -13,7 +13,7 @@ DEMO := $(if $(PROTOCOL),--protocol $(PROTOCOL)) $(if $(AUTH),--auth $(AUTH)) $(
 # More options for pytest: make test PYTEST='-k slac -x'
 PYTEST ?=
 
-.PHONY: help demo test bench lint fuzz build docs pins clean
+.PHONY: help demo test bench faults lint fuzz build docs pins clean
 
 help:
 	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
@@ -21,6 +21,7 @@ help:
 	@echo '             PROTOCOL=iso20 MODE=scheduled, dynamic, bpt (both directions) or bpt-dynamic'
 	@echo 'make test    lint, then every test; options for pytest: PYTEST='
 	@echo 'make bench   figures: EXI codec, answer times on the wire'
+	@echo 'make faults  every fault in every stage of a charge, half an hour; renews docs/fault-matrix.md'
 	@echo 'make lint    ruff, mypy, XML files'
 	@echo 'make fuzz    coverage-guided fuzzing of the EXI codec'
 	@echo 'make build   .venv and install/, and nothing else'
@@ -47,6 +48,9 @@ bench: build
 	@$(RUN) python benchmarks/exi.py
 	@$(RUN) python benchmarks/session.py
 	@$(RUN) python -m ccs2_sim.powerline.bench
+
+faults: build
+	@$(RUN) python -m station.faults --write
 
 fuzz: build
 	@$(RUN) python fuzz/exi.py

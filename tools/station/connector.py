@@ -57,6 +57,7 @@ class Connector:
         #: Called with topic and message.
         self.hooks: list[Hook] = []
         self.feedback: Charge.Feedback | None = None
+        self._goal: Any = None
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node('station_observer', context=self._context)
@@ -130,13 +131,24 @@ class Connector:
         """Let the car charge; return the future of its result (``.done()``, ``.result()``)."""
         # The station has to have seen the last car leave.
         self.wait(lambda: self.empty, seconds, 'an empty connector')
+        return self.plug_in(seconds, **goal)
+
+    def plug_in(self, seconds: float = 10.0, **goal: Any) -> Any:
+        """Let the car charge as :meth:`charge` does, whatever the station sees."""
         request = Charge.Goal(**goal)
         sent = self._charge.send_goal_async(request, feedback_callback=self._on_feedback)
         self.wait(sent.done, seconds, 'the car takes the goal')
         handle = sent.result()
         if not handle.accepted:
             raise StationError('the car refused the goal')
+        self._goal = handle
         return handle.get_result_async()
+
+    def unplug(self) -> None:
+        """Let the car break off what it was last told to do, and leave."""
+        if self._goal is not None:
+            self._goal.cancel_goal_async()
+            self._goal = None
 
     def call(self, kind: Any, name: str, request: Any, seconds: float = 10.0) -> Any:
         """Call a service of this connector, e.g. ``'hlc/stop'``; return the response."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ccs2_sim.physics import World
+from ccs2_sim.physics import VehicleLoad, World
 
 #: So many events are remembered.
 REMEMBERED = 256
@@ -22,6 +22,8 @@ ASPECTS: Mapping[str, Callable[[World], bool]] = {
     'closed': lambda world: world.station_closed,
     'current': lambda world: abs(world.supply.current) >= NO_CURRENT,
     'output': lambda world: world.supply.on,
+    'plugged': lambda world: world.pilot.plugged,
+    'ready': lambda world: world.pilot.plugged and world.pilot.load is not VehicleLoad.B,
 }
 
 
