@@ -14,7 +14,7 @@ from station.fault_bench import Setting, running
 from station.fault_cases import ENERGISED, STAGES, STATION
 from station.faults import PARTS, cases, run_case
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = pytest.mark.xdist_group('station')
 
 #: Nothing here is about times: machines that run tests are busy.
 PATIENCE = 0.5
@@ -34,6 +34,7 @@ def bench(tmp_path_factory):
         yield bench
 
 
+@LONG
 @pytest.mark.parametrize(('stage', 'name'), SAMPLE)
 def test_a_fault_leaves_nothing_energised_and_is_told(bench, stage, name):
     (fault,) = (fault for fault in STATION[stage] if fault.name == name)
