@@ -14,7 +14,7 @@ from ccs2_power.can import bus as can_bus
 from ccs2_power.can import discover
 from ccs2_power.can.bus import CanBus
 from ccs2_power.can.frame import Frame
-from ccs2_power.can.group import ModuleGroup
+from ccs2_power.can.parallel import ModuleGroup
 from ccs2_power.can.protocol import Quantity, Wish
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.can.ranges import RangePolicy, RangeSwitch

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs2_power.can.frame import Frame
-from ccs2_power.can.group import ModuleGroup
+from ccs2_power.can.parallel import ModuleGroup
 from ccs2_power.can.protocols import PROTOCOLS
 from ccs2_power.can.supply import CanSupply
 from ccs2_power.faults import Severity
