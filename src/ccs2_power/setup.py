@@ -34,6 +34,7 @@ setup(
             'gpio_contactors = ccs2_power.gpio.drivers:GpioContactors',
             'gpio_emergency_stop = ccs2_power.gpio.drivers:GpioEmergencyStop',
             'gpio_lock = ccs2_power.gpio.drivers:GpioLock',
+            'gpio_matrix = ccs2_power.gpio.matrix:GpioMatrix',
             'hwmon_thermometer = ccs2_power.hwmon.thermometer:HwmonThermometer',
             'iio_thermometer = ccs2_power.iio.thermometer:IioThermometer',
             'iio_voltmeter = ccs2_power.iio.voltmeter:IioVoltmeter',

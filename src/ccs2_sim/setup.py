@@ -21,7 +21,7 @@ setup(
             'udp_loopback = ccs2_sim.can_modules.bus:LoopbackBus',
         ],
         'console_scripts': [
-            'can_modules = ccs2_sim.can_modules.server:main',
+            'can_modules = ccs2_sim.can_modules.process:main',
             'car = ccs2_sim.car_node:main',
             'car_cli = ccs2_sim.car_cli:main',
             'contract_provisioning = ccs2_sim.contract_provisioning:main',
@@ -37,7 +37,9 @@ setup(
             'sim_emergency_stop = ccs2_sim.hardware:SimulatedEmergencyStop',
             'sim_isolation = ccs2_sim.hardware:SimulatedIsolation',
             'sim_lock = ccs2_sim.hardware:SimulatedLock',
+            'sim_matrix = ccs2_sim.hardware:SimulatedMatrix',
             'sim_meter = ccs2_sim.hardware:SimulatedMeter',
+            'sim_output_voltmeter = ccs2_sim.hardware:SimulatedOutputVoltmeter',
             'sim_pilot = ccs2_sim.hardware:SimulatedPilot',
             'sim_second_voltmeter = ccs2_sim.hardware:SimulatedSecondVoltmeter',
             'sim_supply = ccs2_sim.hardware:SimulatedSupply',

@@ -63,6 +63,8 @@ class Kind:
     """The command of the safe state; None: it takes no commands."""
     active: Any = None
     """A command that differs from it."""
+    choose: Callable[[Any], Any] | None = None
+    """Instead of `active`: make one of a reading, for a device whose parts have names."""
     is_safe: Callable[[Any], bool] = lambda reading: True
     is_active: Callable[[Any], bool] = lambda reading: True
     settle: float = 1.0
@@ -70,6 +72,11 @@ class Kind:
     stays: bool = False
     """It keeps its state when the controller is silent (the lock)."""
     ramp: Ramp | None = None
+
+    @property
+    def obeys(self) -> bool:
+        """It takes commands that switch something on."""
+        return self.active is not None or self.choose is not None
 
 
 def _value(measurement: Measurement[Any] | None) -> Any:
@@ -80,6 +87,11 @@ def _supply_is_off(reading: hal.SupplyReading) -> bool:
     current = _value(reading.current)
     return (_value(reading.on) is not True and current is not None
             and abs(current) < OFF_CURRENT)
+
+
+def _relays(reading: hal.MatrixReading) -> dict[str, Measurement[bool] | None]:
+    return {f'{module} {connector}': closed for module, relays in reading.relays.items()
+            for connector, closed in relays.items()}
 
 
 KINDS: dict[str, Kind] = {
@@ -113,6 +125,15 @@ KINDS: dict[str, Kind] = {
             TEST_VOLTAGE, RAMP_VOLTAGE, RAMP_RATE,
             lambda voltage: hal.SupplyCommand(True, voltage, TEST_CURRENT),
             lambda reading: _value(reading.voltage), REACHED)),
+    'matrix': Kind(
+        hal.MatrixDriver, 0.25, _relays, safe=hal.MATRIX_OPEN,
+        choose=lambda reading: hal.MatrixCommand({
+            module: min(relays) for module, relays in reading.relays.items()}),
+        is_safe=lambda reading: not any(map(_value, _relays(reading).values())),
+        is_active=lambda reading: all(
+            _value(closed) is (connector == min(relays)) for relays in reading.relays.values()
+            for connector, closed in relays.items()),
+        settle=hal.MATRIX_TIMEOUT),
     'meter': Kind(
         hal.MeterDriver, 5.0, lambda reading: {'energy_imported': reading.energy_imported}),
     'thermometer': Kind(hal.ThermometerDriver, 3.0, lambda reading: reading.contacts),
@@ -151,7 +172,7 @@ class Check:
         try:
             self._add('opens', True, '')
             await self._measures(driver)
-            if self.energise and self.kind.active is not None:
+            if self.energise and self.kind.obeys:
                 await self._obeys(driver)
             late = sum(duration > NON_BLOCKING for duration in self.durations)
             self._add('never blocks', late <= max(UNLUCKY, UNSCHEDULED * len(self.durations)),
@@ -159,7 +180,7 @@ class Check:
                       f'{1e3 * NON_BLOCKING:.0f} ms, {1e3 * max(self.durations):.2f} ms at most')
         finally:
             await driver.close()
-        if self.energise and self.kind.active is not None and not self.kind.stays:
+        if self.energise and self.kind.obeys and not self.kind.stays:
             await self._is_safe_when_closed()
         return self.rows
 
@@ -195,9 +216,10 @@ class Check:
 
     async def _obeys(self, driver: Any) -> None:
         kind = self.kind
-        await self._expect(driver, 'obeys', kind.active, kind.is_active, kind.settle)
+        active = kind.active if kind.choose is None else kind.choose(self._read(driver))
+        await self._expect(driver, 'obeys', active, kind.is_active, kind.settle)
         await self._expect(driver, 'goes back when told', kind.safe, kind.is_safe, kind.settle)
-        await self._expect(driver, 'obeys again', kind.active, kind.is_active, kind.settle)
+        await self._expect(driver, 'obeys again', active, kind.is_active, kind.settle)
         if kind.ramp is not None:
             await self._follows(driver, kind.ramp)
         if kind.stays:
@@ -207,7 +229,7 @@ class Check:
         else:
             await self._expect(driver, 'is safe when the controller is silent', None, kind.is_safe,
                                COMMAND_TIMEOUT + kind.settle)
-        await self._expect(driver, 'recovers', kind.active, kind.is_active, kind.settle)
+        await self._expect(driver, 'recovers', active, kind.is_active, kind.settle)
         if kind.stays:
             await self._expect(driver, 'is left safe', kind.safe, kind.is_safe, kind.settle)
 

@@ -39,6 +39,9 @@ T = TypeVar('T', float, bool)
 
 #: Commands stop for this long, in s: the driver goes to its safe state.
 COMMAND_TIMEOUT = 0.25
+#: The same for the relays of a cabinet, which do not break a current: by then the modules have been
+#: told to be off, and the contactors of every connector are open.
+MATRIX_TIMEOUT = 2.0
 #: Duty cycle of the control pilot that means digital communication (IEC 61851-1 table A.7).
 DUTY_DIGITAL = 0.05
 #: Steady +12 V (states A1, B1, C1): no oscillator.
@@ -224,7 +227,8 @@ class VoltmeterDriver(Driver, Protocol):
     `safety` and `power` have one each. What cannot be a voltage (a broken wire) is None.
 
     `safety` uses it before closing, before unlocking and against the supply's own word; `power`
-    reports it during the welding check.
+    reports it during the welding check. `cabinet` has one at each output, before the contactors: no
+    relay closes on a voltage that is not measured.
     """
 
     def read(self) -> VoltmeterReading:
@@ -351,6 +355,45 @@ class SupplyDriver(Driver, Protocol):
 
     def command(self, command: SupplyCommand) -> None:
         """Set on/off, voltage and current; both orders of set-point and on have to work."""
+
+
+# Relays between the modules of a cabinet and its connectors
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixReading:
+    """What the feedback contacts of the relays say. True = closed."""
+
+    relays: Mapping[str, Mapping[str, Measurement[bool] | None]]
+    """One entry for each relay that there is, by module and connector."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCommand:
+    """Which coils are on. It has no way to say that a module is on two outputs."""
+
+    coils: Mapping[str, str]
+    """The connector whose relay is to be closed, by module; all other relays are to be open."""
+
+
+#: The safe state of the relays.
+MATRIX_OPEN = MatrixCommand({})
+
+
+@runtime_checkable
+class MatrixDriver(Driver, Protocol):
+    """Relays that put the modules of a cabinet on the outputs of its connectors.
+
+    Safe state: all coils off. Only here commands may be silent for :data:`MATRIX_TIMEOUT`: the
+    relays are not made to break a current, the contactors are and come first. The coil supply has
+    to drop as late when the process is gone.
+    """
+
+    def read(self) -> MatrixReading:
+        """Return the newest feedback; fresh every 50 ms."""
+
+    def command(self, command: MatrixCommand) -> None:
+        """Switch the coils. A relay that is not there is never closed."""
 
 
 # Energy meter

@@ -97,3 +97,17 @@ def wired():
     board.wire(3, locked)
     board.wire('ESTOP', lambda: board.closed_circuit)
     return board
+
+
+def matrix():
+    """Return a board with two modules that reach left and right, and the driver's options.
+
+    Coils 11, 12 (module_1), 13, 14 (module_2) with mirrors 21 to 24, watchdog 4.
+    """
+    board, relays = Board(), []
+    places = [(module, connector) for module in (1, 2) for connector in ('left', 'right')]
+    for number, (module, connector) in enumerate(places, 1):
+        board.wire(20 + number, lambda coil=10 + number: not (
+            board.high(coil) and board.kicked(4)))
+        relays.append(f'module_{module}/{connector}:{10 + number}:{20 + number}')
+    return board, {'chip': '/dev/gpiochip7', 'relays': ','.join(relays), 'watchdog': '4'}

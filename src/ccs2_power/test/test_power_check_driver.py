@@ -121,5 +121,5 @@ def test_table():
 
 
 def test_kinds_cover_the_contract():
-    assert set(KINDS) == {'pilot', 'contactors', 'lock', 'emergency_stop', 'voltmeter',
+    assert set(KINDS) == {'pilot', 'contactors', 'lock', 'matrix', 'emergency_stop', 'voltmeter',
                           'isolation', 'supply', 'meter', 'thermometer'}

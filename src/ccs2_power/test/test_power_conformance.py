@@ -8,7 +8,7 @@ from pathlib import Path
 import gpiod
 import pytest
 from can_modules import emulated
-from gpio_board import wired
+from gpio_board import matrix, wired
 from iio_device import IioDevice
 from io_controller_board import CanController, SerialController
 from modbus_devices import Bender, Dold, dct1, em580
@@ -51,6 +51,13 @@ def gpio(**options):
         monkeypatch.setattr(gpiod, 'request_lines', wired().request_lines)
         yield {'chip': '/dev/gpiochip7', **options}
     return rig
+
+
+@contextlib.asynccontextmanager
+async def relays(folder, monkeypatch):
+    board, options = matrix()
+    monkeypatch.setattr(gpiod, 'request_lines', board.request_lines)
+    yield options
 
 
 def modbus(device, line, name, settle_time=None):
@@ -118,6 +125,7 @@ RIGS = {
         pre_charge_feedback='6')}),
     'gpio_emergency_stop': ('emergency_stop', {'': gpio(released='ESTOP')}),
     'gpio_lock': ('lock', {'': gpio(lock='1', unlock='2', feedback='3', pulse='0.05')}),
+    'gpio_matrix': ('matrix', {'': relays}),
     'hwmon_thermometer': ('thermometer', {'': temperature_files}),
     'iio_thermometer': ('thermometer', {'': adc_with_sensors}),
     'iio_voltmeter': ('voltmeter', {'': voltmeter}),

@@ -18,6 +18,8 @@ DRIVERS = {
                             'gpiod', '/dev/no_chip'),
     'gpio_lock': ('lock', {'lock': '1', 'unlock': '2', 'feedback': '3', 'chip': '/dev/no_chip'},
                   'gpiod', '/dev/no_chip'),
+    'gpio_matrix': ('matrix', {'relays': 'module_1/left:1:2', 'watchdog': '3',
+                               'chip': '/dev/no_chip'}, 'gpiod', '/dev/no_chip'),
     'hwmon_thermometer': ('thermometer', {'contacts': 'DC+:/sys/class/hwmon/no_chip/temp1_input'},
                           '', '/sys/class/hwmon/no_chip/temp1_input'),
     'iio_thermometer': ('thermometer', {'contacts': 'DC+:voltage0', 'sensor': 'pt1000',

@@ -6,14 +6,20 @@ import time
 
 import gpiod
 import pytest
-from gpio_board import Board, Request, wired
+from gpio_board import Board, Request, matrix, wired
 from waiting import until
 
 from ccs2_power import worker
 from ccs2_power.check_driver import KINDS
 from ccs2_power.drivers import load_driver
 from ccs2_power.gpio.lines import Line
-from ccs2_power.hal import ContactorCommand, DriverError
+from ccs2_power.hal import (
+    COMMAND_TIMEOUT,
+    MATRIX_TIMEOUT,
+    ContactorCommand,
+    DriverError,
+    MatrixCommand,
+)
 
 CONTACTORS = {'chip': '/dev/gpiochip7', 'coil': '17,27', 'watchdog': '4',
               'feedback': 'DC+:22,DC-:!FB_MINUS', 'pre_charge': '5', 'pre_charge_feedback': '6'}
@@ -208,3 +214,50 @@ async def test_the_emergency_stop_reads_pressed_with_the_circuit_open(board):
 def test_lines_are_numbers_or_names():
     assert Line.parse('!17') == Line(17, True)
     assert Line.parse('K1') == Line('K1', False)
+
+
+async def relays(monkeypatch):
+    board, options = matrix()
+    monkeypatch.setattr(gpiod, 'request_lines', board.request_lines)
+    driver = opened('gpio_matrix', 'matrix')
+    await driver.open(options)
+    return board, driver
+
+
+def closed(driver):
+    return {(module, connector) for module, relays in driver.read().relays.items()
+            for connector, state in relays.items() if state is not None and state.value}
+
+
+async def test_each_module_s_relay_is_closed_as_told_and_no_other(monkeypatch):
+    board, driver = await relays(monkeypatch)
+    await until(lambda: None not in driver.read().relays['module_2'].values())
+    command = MatrixCommand({'module_1': 'right', 'module_2': 'nowhere', 'module_3': 'left'})
+    driver.command(command)
+    await until(lambda: closed(driver) == {('module_1', 'right')})
+    assert [board.high(coil) for coil in (11, 12, 13, 14)] == [False, True, False, False]
+    await driver.close()
+    assert not any(board.high(coil) for coil in (11, 12, 13, 14))
+
+
+async def test_relays_outlast_the_contactors_when_commands_stop(monkeypatch):
+    _, driver = await relays(monkeypatch)
+    driver.command(MatrixCommand({'module_1': 'left'}))
+    silent = time.monotonic()
+    await until(lambda: closed(driver) == {('module_1', 'left')})
+    await until(lambda: not closed(driver), MATRIX_TIMEOUT + 1.0)
+    assert time.monotonic() - silent > MATRIX_TIMEOUT > 2 * COMMAND_TIMEOUT
+    await driver.close()
+
+
+@pytest.mark.parametrize(('relay', 'message'), [
+    ('module_1/left:11', 'not MODULE/CONNECTOR:COIL:FEEDBACK'),
+    ('module_1:11:21', 'not MODULE/CONNECTOR:COIL:FEEDBACK'),
+    ('module_1/left:11:21,module_1/left:12:22', 'of a new relay'),
+    ('module_1/left:11:11', '11 is used twice'),
+])
+async def test_a_wrong_relay_is_named(monkeypatch, relay, message):
+    board, options = matrix()
+    monkeypatch.setattr(gpiod, 'request_lines', board.request_lines)
+    with pytest.raises(DriverError, match=message):
+        await opened('gpio_matrix', 'matrix').open({**options, 'relays': relay})

@@ -20,6 +20,8 @@ from ccs2_power.hal import (
     IsolationCommand,
     IsolationReading,
     LockReading,
+    MatrixCommand,
+    MatrixReading,
     Measurement,
     MeterReading,
     PilotReading,
@@ -30,6 +32,7 @@ from ccs2_power.hal import (
     ThermometerReading,
     VoltmeterReading,
 )
+from ccs2_sim.can_modules.shared import MATRIX, output_device
 from ccs2_sim.plant.client import PlantClient, PlantError
 from ccs2_sim.plant.wire import Object
 
@@ -211,3 +214,39 @@ class SimulatedThermometer(_Simulated):
     def read(self) -> ThermometerReading:
         """Return the newest temperatures."""
         return ThermometerReading({pole: self._value(pole) for pole in ('DC+', 'DC-')})
+
+
+class SimulatedOutputVoltmeter(SimulatedVoltmeter):
+    """Voltage at an output of a shared cabinet; option ``output``: the connector's name."""
+
+    async def open(self, parameters: Mapping[str, str]) -> None:
+        """Connect to the cabinet's relays; raise :class:`DriverError` if they are not there."""
+        options = dict(parameters)
+        connector = options.pop('output', '')
+        if not connector:
+            raise DriverError(f"{self._source}: option 'output' is missing")
+        self._client = PlantClient(output_device(connector))
+        await super().open(options)
+
+
+class SimulatedMatrix(_Simulated):
+    """Relays of a shared cabinet."""
+
+    DEVICE = MATRIX
+
+    def read(self) -> MatrixReading:
+        """Return the newest feedback."""
+        report = self._report()
+        return MatrixReading({
+            module: {connector: Measurement(closed, self._source, report['stamp'])
+                     for connector, closed in relays.items()}
+            for module, relays in report.get('relays', {}).items()})
+
+    def command(self, command: MatrixCommand) -> None:
+        """Switch the coils."""
+        self._client.command(coils=dict(command.coils))
+
+    async def close(self) -> None:
+        """Open all relays, then cut the connection: the coils would drop later by themselves."""
+        self._client.command(coils={})
+        await super().close()

@@ -338,7 +338,7 @@ async def test_modules_of_a_plant_that_stands_still_say_nothing(plant, channel, 
 
 async def process(*arguments):
     return await asyncio.create_subprocess_exec(
-        sys.executable, '-m', 'ccs2_sim.can_modules.server', *arguments,
+        sys.executable, '-m', 'ccs2_sim.can_modules.process', *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
 
 

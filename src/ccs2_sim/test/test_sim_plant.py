@@ -390,7 +390,7 @@ async def until(condition, patience: float = 5.0) -> None:
 
 async def test_socket_is_private_and_only_one_plant_has_it(server):
     assert server.path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(OSError, match='another plant'):
+    with pytest.raises(OSError, match='another server'):
         await PlantServer(str(server.path)).open()
 
 

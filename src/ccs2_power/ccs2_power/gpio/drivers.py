@@ -25,7 +25,7 @@ ALL_OFF = ContactorCommand(main=False)
 DEFAULT_CHIP = '/dev/gpiochip0'
 
 
-class _GpioDriver:
+class GpioDriver:
     """What the drivers on GPIO lines share."""
 
     NAME: str
@@ -82,7 +82,7 @@ class _GpioDriver:
         return Measurement(active, f'gpio {self.NAME}', stamp)
 
 
-class GpioContactors(_GpioDriver):
+class GpioContactors(GpioDriver):
     """Station contactors with mirror contacts, coils and a watchdog line.
 
     Options: ``chip`` (``/dev/gpiochip0``), ``coil`` (lines of the main contactors' coils, by
@@ -163,7 +163,7 @@ class GpioContactors(_GpioDriver):
             None if relay is None else self._measured(not relay, stamp))
 
 
-class GpioLock(_GpioDriver):
+class GpioLock(GpioDriver):
     """Connector lock driven by a motor with two lines.
 
     Options: ``chip``, ``lock`` and ``unlock`` (lines of the motor bridge), ``feedback`` (active =
@@ -237,7 +237,7 @@ class GpioLock(_GpioDriver):
         lines.write({other: self._driving is not None})
 
 
-class GpioEmergencyStop(_GpioDriver):
+class GpioEmergencyStop(GpioDriver):
     """Emergency stop circuit as an input.
 
     Options: ``chip``, ``released`` (line that is active while the circuit is closed, so that a

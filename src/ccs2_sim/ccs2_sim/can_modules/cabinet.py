@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccs2_sim.can_modules.dialects import Dialect
@@ -18,6 +18,15 @@ class Demand:
     """V."""
     current: float = 0.0
     """A, of all modules; negative out of the vehicle."""
+
+
+def demand_of(modules: Iterable[Module]) -> Demand:
+    """Return what modules on one output make of it."""
+    working = [module for module in modules if module.delivers]
+    if not working:
+        return Demand(False)
+    return Demand(True, max(module.target for module in working),
+                  sum(module.current_limit for module in working))
 
 
 class Cabinet:
@@ -44,7 +53,7 @@ class Cabinet:
         dialect = self._dialect
         request = dialect.parse(identifier, data) if len(data) == 8 else None
         module = None if request is None else self.modules.get(request.address)
-        if request is None or module is None or module.faults.gone:
+        if request is None or module is None or module.faults.gone or module.halted:
             return
         if not module.faults.deaf:
             module.told = now
@@ -63,11 +72,7 @@ class Cabinet:
         """Let time pass; return what the output stage has to do now."""
         for module in self.modules.values():
             module.pass_time(now)
-        working = [module for module in self.modules.values() if module.delivers]
-        if not working:
-            return Demand(False)
-        return Demand(True, max(module.target for module in working),
-                      sum(module.current_limit for module in working))
+        return demand_of(self.modules.values())
 
     def measure(self, voltage: float, current: float, temperature: float) -> None:
         """Let the modules measure their common output (V, A, degC of the hottest)."""

@@ -75,6 +75,8 @@ class Module:
     faults: Faults = field(default_factory=Faults)
     told: float | None = None
     """When it was last told something, in s."""
+    halted: bool = False
+    """The world that it measures stands still, and so does the module: it says nothing."""
 
     @property
     def delivers(self) -> bool:

@@ -1,4 +1,4 @@
-"""The plant's Unix socket: one client per device, any number of control clients."""
+"""A Unix socket to emulated hardware: one client per device, any number of control clients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from ccs2_sim.physics import WorldRating
 from ccs2_sim.plant import faults
@@ -25,23 +26,48 @@ CONTROL = 'control'
 logger = logging.getLogger(__name__)
 
 
-class PlantServer:
-    """Runs a :class:`PlantCore` in real time behind a socket."""
+class Core(Protocol):
+    """What is behind the socket; every method gets the time in s of the loop."""
 
-    def __init__(self, path: str, rating: WorldRating | None = None) -> None:
+    def attach(self, name: str, now: float) -> Any:
+        """Connect a client to a device; raise :class:`CommandError` if it cannot be had."""
+
+    def detach(self, name: str, now: float) -> None:
+        """Take note that a device's client is gone."""
+
+    def command(self, name: str, content: Object, now: float) -> None:
+        """Apply a client's command; raise :class:`CommandError` for one that makes no sense."""
+
+    def advance(self, now: float) -> None:
+        """Bring everything up to `now`."""
+
+    def reports(self, now: float) -> list[tuple[str, Object]]:
+        """Return the reports that are due now, by device name."""
+
+    def state(self) -> Object:
+        """Return everything there is to know, for people."""
+
+
+C = TypeVar('C', bound=Core)
+
+
+class DeviceServer(Generic[C]):
+    """Runs a :class:`Core` in real time behind a socket."""
+
+    def __init__(self, path: str, core: C) -> None:
         self.path = Path(path)
         self._loop = asyncio.get_running_loop()
-        self.core = PlantCore(self._loop.time(), rating)
+        self.core = core
         #: Longest time between two ticks, s: when it is much more than :data:`TICK`, the machine
         #: is too busy, and a station that misses measurements is right.
         self.longest_pause = 0.0
         self._clients: dict[str, _Connection] = {}
-        #: Runs the world while the plant is open; ends by itself only by an error.
+        #: Runs the core while the socket is open; ends by itself only by an error.
         self.stepping: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen; raise ``OSError`` if the socket cannot be made or another plant is there."""
+        """Listen; raise ``OSError`` if the socket cannot be made or somebody else listens there."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.path.is_socket():
             await self._clear_stale()
@@ -80,6 +106,41 @@ class PlantServer:
         self.core.command(name, content, self._loop.time())
 
     def control(self, content: Object) -> Object:
+        """Answer a control client: ``{}`` asks for the state."""
+        self.core.advance(self._loop.time())
+        return {'ok': True, 'state': self.state()}
+
+    def state(self) -> Object:
+        """Return everything there is to know, for people."""
+        return {**self.core.state(), 'longest_pause': self.longest_pause}
+
+    async def _clear_stale(self) -> None:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(self.path))
+        except ConnectionError:
+            self.path.unlink()
+        else:
+            writer.close()
+            raise OSError(f'another server listens on {self.path}')
+
+    async def _step(self) -> None:
+        due = before = self._loop.time()
+        while True:
+            now = self._loop.time()
+            self.longest_pause, before = max(self.longest_pause, now - before), now
+            for name, report in self.core.reports(now):
+                self._clients[name].send(report)
+            due = max(due + TICK, now)
+            await asyncio.sleep(due - now)
+
+
+class PlantServer(DeviceServer[PlantCore]):
+    """The physical world of one connector behind a socket."""
+
+    def __init__(self, path: str, rating: WorldRating | None = None) -> None:
+        super().__init__(path, PlantCore(asyncio.get_running_loop().time(), rating))
+
+    def control(self, content: Object) -> Object:
         """Answer a control client.
 
         ``{"put" or "clear": FAULT, "argument": TEXT}``, ``{}`` for the state alone, or
@@ -94,7 +155,7 @@ class PlantServer:
                 if not isinstance(content[action], str) or not isinstance(argument, str):
                     raise CommandError('fault and argument have to be text')
                 change(self.core, content[action], argument)
-        answer: Object = {'ok': True, 'state': self.state()}
+        answer = super().control(content)
         if (since := content.get('since')) is not None:
             if isinstance(since, bool) or not isinstance(since, int | float):
                 raise CommandError(f'since is {since!r}, not a time')
@@ -102,36 +163,13 @@ class PlantServer:
                                 for event in self.core.chronicle.since(since)]
         return answer
 
-    def state(self) -> Object:
-        """Return everything there is to know, for people."""
-        return {**self.core.state(), 'longest_pause': self.longest_pause}
-
-    async def _clear_stale(self) -> None:
-        try:
-            _, writer = await asyncio.open_unix_connection(str(self.path))
-        except ConnectionError:
-            self.path.unlink()
-        else:
-            writer.close()
-            raise OSError(f'another plant listens on {self.path}')
-
-    async def _step(self) -> None:
-        due = before = self._loop.time()
-        while True:
-            now = self._loop.time()
-            self.longest_pause, before = max(self.longest_pause, now - before), now
-            for name, report in self.core.reports(now):
-                self._clients[name].send(report)
-            due = max(due + TICK, now)
-            await asyncio.sleep(due - now)
-
 
 class _Connection(asyncio.Protocol):
     """One client."""
 
     transport: asyncio.Transport
 
-    def __init__(self, server: PlantServer) -> None:
+    def __init__(self, server: DeviceServer[Any]) -> None:
         self._server = server
         self._decoder = Decoder()
         #: Device, or CONTROL, or '' before the introduction.
