@@ -24,12 +24,14 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'cabinet = ccs2_power.cabinet_node:main',
             'power = ccs2_power.power_node:main',
             'safety = ccs2_power.safety_node:main',
             'check_driver = ccs2_power.check_driver:main',
             'discover_modules = ccs2_power.can.discover:main',
         ],
         'ccs2_power.drivers': [
+            'cabinet_supply = ccs2_power.cabinet_supply:CabinetSupply',
             'can_supply = ccs2_power.can.supply:CanSupply',
             'gpio_contactors = ccs2_power.gpio.drivers:GpioContactors',
             'gpio_emergency_stop = ccs2_power.gpio.drivers:GpioEmergencyStop',

@@ -91,7 +91,7 @@ def safety_report_of(message: Any, now: float) -> SafetyReport:
 
 def worst_of(faults: Iterable[Any]) -> Severity | None:
     """Return the highest severity among Fault messages; one that is unknown is an emergency."""
-    return max((_severity(fault.severity) for fault in faults), default=None)
+    return max((severity_of(fault.severity) for fault in faults), default=None)
 
 
 def fault_messages(faults: Iterable[Fault], stamps: MonotonicStamps) -> list[Any]:
@@ -105,7 +105,8 @@ def fault_messages(faults: Iterable[Fault], stamps: MonotonicStamps) -> list[Any
     ]
 
 
-def _severity(value: int) -> Severity:
+def severity_of(value: int) -> Severity:
+    """Return a severity; one that is unknown is an emergency."""
     try:
         return Severity(value)
     except ValueError:

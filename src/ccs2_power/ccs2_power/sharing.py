@@ -9,7 +9,8 @@ no module is ever on two outputs; what cannot be seen is waited for, with the mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -27,7 +28,7 @@ RELAY_TIME = 0.5
 STOP_TIME = 3.0
 #: An output below this is dead, in V: a module joins it switched off.
 DEAD = 60.0
-#: A module stays with its connector for at least so long, in s: relays wear.
+#: A module stays with its connector for at least so long, in s, unless told otherwise: relays wear.
 LEAST_STAY = 10.0
 
 
@@ -95,10 +96,11 @@ class _Module:
     failure: str = ''
     still: Persistence = field(default_factory=Persistence)
     matched: Persistence = field(default_factory=Persistence)
+    unseen: Persistence = field(default_factory=Persistence)
 
     def enter(self, stage: Stage, now: float) -> None:
         self.stage, self.since = stage, now
-        self.still, self.matched = Persistence(), Persistence()
+        self.still, self.matched, self.unseen = Persistence(), Persistence(), Persistence()
 
     def fail(self, text: str, now: float) -> None:
         self.failure = text
@@ -108,10 +110,14 @@ class _Module:
 class Cabinet:
     """Shares modules between connectors, step by step."""
 
-    def __init__(self, matrix: Mapping[str, Sequence[str]], module_current: float) -> None:
+    def __init__(
+        self, matrix: Mapping[str, Sequence[str]], module_current: float,
+        least_stay: float = LEAST_STAY,
+    ) -> None:
         """Take the connectors that each module can serve, by module, and a module's current in A.
 
-        Raise ``ValueError`` if a module can serve none, or a current that is not positive.
+        `least_stay` is the time in s for which a module stays with its connector at least. Raise
+        ``ValueError`` if a module can serve none, or for a current that is not positive.
         """
         if not matrix:
             raise ValueError('no module is configured')
@@ -120,7 +126,7 @@ class Cabinet:
                 raise ValueError(f'module {name}: at least one connector, each once')
         if not module_current > 0.0:
             raise ValueError(f'a module of {module_current} A')
-        self._current = module_current
+        self._current, self._least_stay = module_current, least_stay
         self._modules = {name: _Module(name, frozenset(connectors))
                          for name, connectors in matrix.items()}
 
@@ -132,6 +138,12 @@ class Cabinet:
         """Return the connector that counts on a module; notice ends that."""
         state = self._modules[module]
         return state.coil if state.stage is Stage.SERVING else None
+
+    def offer(self, connector: str, outputs: Mapping[str, OutputView]) -> int:
+        """Return how many modules a connector would get if its vehicle wanted all that there is."""
+        wanted = {name: output.wanted for name, output in outputs.items()} | {connector: math.inf}
+        return sum(given == connector
+                   for given in self._deal(wanted, lambda module: True).values())
 
     def faults(self) -> dict[str, str]:
         """Return what is wrong, by module; a failed module stays off until it is cleared."""
@@ -159,22 +171,32 @@ class Cabinet:
     # Who gets which module.
 
     def _share(self, outputs: Mapping[str, OutputView], now: float) -> dict[str, str]:
-        """Return the connector that each module should serve.
+        """Return the connector that each module should serve: what nobody needs stays."""
+        wanted = {connector: output.wanted for connector, output in outputs.items()}
+        found = self._deal(wanted, lambda module: (
+            module.joined is None or now - module.joined >= self._least_stay))
+        return {name: module.coil for name, module in self._modules.items()
+                if module.coil and module.stage is not Stage.FAILED} | found
+
+    def _deal(
+        self, wanted: Mapping[str, float], may_go: Callable[[_Module], bool],
+    ) -> dict[str, str]:
+        """Return the connector that each module is needed by.
 
         In turns, whoever has the fewest takes one that it needs: of its own, else a free one, else
-        another's. What nobody needs stays where it is.
+        another's that may go.
         """
         left = {name: module for name, module in self._modules.items()
                 if module.stage is not Stage.FAILED}
-        given = {connector: 0 for connector, output in outputs.items() if output.wanted > 0.0}
+        given = {connector: 0 for connector, current in wanted.items() if current > 0.0}
         found: dict[str, str] = {}
         while given:
             connector = min(given, key=lambda name: (given[name], name))
             choice = [module for module in left.values() if connector in module.reach
                       and module.coil in (connector, None)]
             choice = choice or [module for module in left.values()
-                                if connector in module.reach and self._may_go(module, now)]
-            if given[connector] * self._current >= outputs[connector].wanted or not choice:
+                                if connector in module.reach and may_go(module)]
+            if given[connector] * self._current >= wanted[connector] or not choice:
                 del given[connector]
                 continue
             taken = min(choice, key=lambda module: (module.coil != connector,
@@ -182,11 +204,7 @@ class Cabinet:
             del left[taken.name]
             found[taken.name] = connector
             given[connector] += 1
-        return found | {name: module.coil for name, module in left.items() if module.coil}
-
-    @staticmethod
-    def _may_go(module: _Module, now: float) -> bool:
-        return module.joined is None or now - module.joined >= LEAST_STAY
+        return found
 
     # How a module gets there.
 
@@ -197,6 +215,7 @@ class Cabinet:
         if module.since is None:
             module.since = now
         lasted, seen = now - module.since, view.relays.get(module.coil or '')
+        unseen = seen is False or module.unseen.exceeds(seen is None, now, RELAY_TIME)
         still = module.still.exceeds(
             view.current is not None and abs(view.current) < ZERO_CURRENT, now, SETTLED)
         crossed = any(view.relays.get(connector) is True for connector in module.reach
@@ -224,7 +243,7 @@ class Cabinet:
                 # It carries nothing: the module was held at the output's voltage all the time.
                 module.coil = None
                 module.fail('its relay does not close', now)
-            case Stage.SERVING | Stage.LEAVING if seen is not True:
+            case Stage.SERVING | Stage.LEAVING if unseen:
                 module.fail('its relay is not seen closed', now)
             case Stage.SERVING if module.target != module.coil:
                 module.enter(Stage.LEAVING, now)

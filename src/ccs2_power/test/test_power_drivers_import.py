@@ -10,6 +10,7 @@ from ccs2_power.hal import DriverError
 
 #: Options with which only the hardware, or the Python package for it, is missing.
 DRIVERS = {
+    'cabinet_supply': ('supply', {'connector': '1st', 'maximum_current': '200'}, '', "'1st'"),
     'can_supply': ('supply', {'protocol': 'infy', 'modules': '1', 'channel': 'no_such_can'},
                    'python-can', 'no_such_can'),
     'gpio_contactors': ('contactors', {'coil': '1', 'feedback': 'DC+:2', 'watchdog': '3',
