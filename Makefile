@@ -18,6 +18,7 @@ PYTEST ?=
 help:
 	@echo 'make demo    a simulated car charges; options PROTOCOL= AUTH= SOC= TARGET= SPEED='
 	@echo '             POWER=can: DC modules on an emulated CAN bus, MODULES= their protocol'
+	@echo '             POWER=cabinet: two cars at two connectors that share the modules'
 	@echo '             PROTOCOL=iso20 MODE=scheduled, dynamic, bpt (both directions) or bpt-dynamic'
 	@echo 'make test    lint, then every test; options for pytest: PYTEST='
 	@echo 'make bench   figures: EXI codec, answer times on the wire'

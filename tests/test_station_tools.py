@@ -70,7 +70,9 @@ def test_the_view_says_what_is_not_known():
     ['--protocol', 'chademo'], ['--auth', 'cash'], ['--power', 'nuclear'], ['--modules', 'infy'],
     ['--mode', 'turbo', '--protocol', 'iso20'], ['--mode', 'bpt'],
     ['--mode', 'bpt', '--protocol', 'iso20', '--power', 'can', '--modules', 'infy'],
-    ['--modules', 'tesla', '--power', 'can'], ['--soc', '1.5'], ['--soc', 'full']])
+    ['--mode', 'bpt', '--protocol', 'iso20', '--power', 'cabinet'],
+    ['--modules', 'tesla', '--power', 'can'], ['--modules', 'infy', '--power', 'cabinet'],
+    ['--power', 'cabinet', '--link', 'tap'], ['--soc', '1.5'], ['--soc', 'full']])
 def test_an_option_that_makes_no_sense_is_named(words, capsys):
     with pytest.raises(SystemExit) as error:
         demo.options(words)
@@ -79,8 +81,8 @@ def test_an_option_that_makes_no_sense_is_named(words, capsys):
 
 
 @pytest.mark.parametrize(('words', 'power'), [
-    ([], 'sim'), (['--power', 'can'], 'infy'), (['--power', 'can', '--modules', 'huawei'],
-                                                'huawei')])
+    ([], 'sim'), (['--power', 'cabinet'], 'cabinet'), (['--power', 'can'], 'infy'),
+    (['--power', 'can', '--modules', 'huawei'], 'huawei')])
 def test_the_modules_are_a_launch_argument(words, power):
     assert demo.supply(demo.options(words)) == power
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from ccs2_interfaces.action import Charge
 from ccs2_interfaces.msg import (
+    CabinetOutput,
     ChargeCommand,
     ChargingSession,
     ControlPilot,
@@ -30,6 +32,7 @@ from ccs2_node.qos import EVENT, LATEST, STATE, TELEMETRY
 from station.processes import StationError
 
 TOPICS = {
+    'cabinet/output': (CabinetOutput, TELEMETRY),
     'charge_command': (ChargeCommand, LATEST),
     'control_pilot': (ControlPilot, STATE),
     'ev': (ElectricVehicle, STATE),
@@ -43,6 +46,22 @@ TOPICS = {
     'v2g/trace': (V2GTrace, TELEMETRY),
 }
 Hook = Callable[[str, Any], None]
+
+
+def wait_for(
+    connectors: Sequence[Connector], condition: Callable[[], Any], seconds: float, what: str,
+) -> Any:
+    """Take messages of connectors until a condition holds, and return what it gave.
+
+    Raises :class:`StationError` saying `what` did not happen within `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() >= end:
+            raise StationError(f'{what}: not within {seconds:g} s')
+        for connector in connectors:
+            connector.take(0.05 / len(connectors))
+    return result
 
 
 class Connector:
@@ -60,7 +79,8 @@ class Connector:
         self._goal: Any = None
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
-        self.node = rclpy.create_node('station_observer', context=self._context)
+        self.node = rclpy.create_node(
+            'station_observer', context=self._context, enable_rosout=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         for topic, (kind, qos) in TOPICS.items():
@@ -86,18 +106,16 @@ class Connector:
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
+    def take(self, seconds: float) -> None:
+        """Take the next message that comes within so long."""
+        self._executor.spin_once(timeout_sec=seconds)
+
     def wait(self, condition: Callable[[], Any], seconds: float, what: str) -> Any:
         """Take messages until a condition holds, and return what it gave.
 
         Raises :class:`StationError` saying `what` did not happen within `seconds`.
         """
-        end = time.monotonic() + seconds
-        while not (result := condition()):
-            left = end - time.monotonic()
-            if left <= 0:
-                raise StationError(f'{what}: not within {seconds:g} s')
-            self._executor.spin_once(timeout_sec=min(left, 0.05))
-        return result
+        return wait_for([self], condition, seconds, what)
 
     def nodes(self) -> set[str]:
         """Return the full names of all nodes in the graph."""
@@ -115,6 +133,20 @@ class Connector:
         """Tell whether the station sees no car at the connector."""
         pilot = self.latest.get('control_pilot')
         return pilot is not None and pilot.state == ControlPilot.STATE_A
+
+    @property
+    def safe(self) -> bool:
+        """Tell whether the contactors are open and nothing flows."""
+        safety, power = (self.latest.get(topic) for topic in ('safety/status', 'power/status'))
+        return bool(safety and power and safety.contactors_open and abs(power.current) < 1.0)
+
+    def be_alone(self) -> None:
+        """Raise :class:`StationError` if another station runs in this ROS domain."""
+        self.spin(0.5)
+        if f'/{self.name}/hlc' in self.nodes():
+            raise StationError(
+                f"another station runs in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}; "
+                'set ROS_DOMAIN_ID to another number')
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until all nodes are active; raise :class:`StationError` with the reason if not."""

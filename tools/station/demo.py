@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shutil
 import sys
 import time
@@ -17,7 +16,7 @@ from rich.live import Live
 from ccs2_interfaces.action import Charge
 from ccs2_sim.can_modules.dialects import DIALECTS
 from ccs2_sim.evcc.vehicle import Transfer
-from station import laboratory
+from station import laboratory, two_cars
 from station.connector import Connector
 from station.namespaces import arguments_of
 from station.parameters import SIMULATION, changed
@@ -33,7 +32,7 @@ AUTHORIZATIONS = ('eim', 'pnc')
 #: Without a protocol on the command line: the oldest that has this authorization.
 PROTOCOLS = {'eim': 'din', 'pnc': 'iso2'}
 LINKS = ('loopback', 'tap')
-POWERS = ('sim', 'can')
+POWERS = ('sim', 'can', 'cabinet')
 #: Protocol of the emulated modules unless another is named.
 MODULES = 'infy'
 #: That of modules that take energy back.
@@ -58,7 +57,8 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--link', choices=LINKS, default='loopback',
                         help='tap: IPv6 crosses the virtual power line, too (needs root)')
     parser.add_argument('--power', choices=POWERS, default='sim',
-                        help='can: emulated DC modules, in a process of their own on a CAN bus')
+                        help='can: emulated DC modules, in a process of their own on a CAN bus; '
+                        'cabinet: two connectors share them, and two cars charge')
     parser.add_argument('--modules', choices=DIALECTS, help='protocol of the modules, with can')
     parser.add_argument('--mode', choices=laboratory.MODES,
                         help='what the car wants, with iso20: who leads the charge loop; '
@@ -71,6 +71,11 @@ def options(words: list[str] | None) -> argparse.Namespace:
         parser.error('DIN SPEC 70121 has no Plug & Charge')
     if chosen.mode and chosen.protocol != 'iso20':
         parser.error(f'--mode {chosen.mode} needs --protocol iso20')
+    if chosen.power == 'cabinet' and chosen.link != LINKS[0]:
+        parser.error(f'--power cabinet has two cars, --link {chosen.link} one')
+    if bidirectional(chosen) and chosen.power == 'cabinet':
+        parser.error(f'--mode {chosen.mode} needs modules that take energy back, the cabinet of '
+                     'the simulation has none')
     if bidirectional(chosen) and supply(chosen) not in ('sim', BIDIRECTIONAL_MODULES):
         parser.error(f'--mode {chosen.mode} with --power can needs '
                      f'--modules {BIDIRECTIONAL_MODULES}')
@@ -84,7 +89,7 @@ def bidirectional(chosen: argparse.Namespace) -> bool:
 
 def supply(chosen: argparse.Namespace) -> str:
     """Return the launch argument for the DC supply."""
-    return 'sim' if chosen.power == 'sim' else chosen.modules or MODULES
+    return (chosen.modules or MODULES) if chosen.power == 'can' else str(chosen.power)
 
 
 def secure(chosen: argparse.Namespace, source: Path) -> dict[str, object]:
@@ -161,22 +166,19 @@ def main(words: list[str] | None = None) -> int:
     station = None
     try:
         with Connector() as connector, arguments_of(chosen.link) as link:
-            connector.spin(0.5)
-            if '/connector_1/hlc' in connector.nodes():
-                raise StationError(
-                    'another station runs in ROS domain '
-                    f"{os.environ.get('ROS_DOMAIN_ID', '0')}; set ROS_DOMAIN_ID to another number")
+            connector.be_alone()
             if chosen.protocol != 'din':
                 console.print('making certificates …')
                 link |= secure(chosen, Path(str(link.get('config', SIMULATION))))
             console.print('starting the station …')
-            station = StationProcesses(
-                arguments={'speed': chosen.speed, 'power': supply(chosen), **link},
-                log=OUTPUT / 'station.log')
+            arguments = {'speed': chosen.speed, 'power': supply(chosen), **link}
+            if chosen.power == 'cabinet':
+                return two_cars.run(arguments, goal, OUTPUT / 'station.log', console)
+            station = StationProcesses(arguments=arguments, log=OUTPUT / 'station.log')
             connector.wait_until_ready()
             connector.hooks += [recorder, view]
             result = charge(connector, view, goal, console)
-            connector.wait(lambda: safe(connector), 5.0, 'open contactors and no current')
+            connector.wait(lambda: connector.safe, 5.0, 'open contactors and no current')
     except StationError as error:
         console.print(f'[bold red]demo failed:[/] {error}')
         if station is not None:
@@ -195,12 +197,6 @@ def main(words: list[str] | None = None) -> int:
     if code:
         console.print('[bold red]the station did not end cleanly; see the end of its log[/]')
     return int(result.error_code != Charge.Result.NONE or code != 0)
-
-
-def safe(connector: Connector) -> bool:
-    """Tell whether the contactors are open and nothing flows."""
-    safety, power = (connector.latest.get(topic) for topic in ('safety/status', 'power/status'))
-    return bool(safety and power and safety.contactors_open and abs(power.current) < 1.0)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,110 @@
+"""Two connectors share one cabinet: both cars charge at once, and no relay breaks a current."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not set up')
+
+from station_run import LONG, run_station
+
+from ccs2_interfaces.action import Charge
+from ccs2_power.hal import MATRIX_TIMEOUT
+from ccs2_sim.plant_fault import control
+from plant_record import PlantRecord
+from station.connector import Connector, wait_for
+
+pytestmark = [pytest.mark.xdist_group('station'), LONG]
+
+CONNECTORS = ('connector_1', 'connector_2')
+MODULES = 4
+#: What no relay has done.
+UNWORN = {'opened_under_load': 0, 'closed_on_voltage': 0, 'crossed': 0}
+#: What one module gives [A].
+MODULE_CURRENT = 62.5
+GOAL = {'protocol': Charge.Goal.PROTOCOL_DIN_70121, 'state_of_charge': 0.3,
+        'target_state_of_charge': 0.95}
+
+
+class Station:
+    """Both connectors, the truth about each, and the cabinet's."""
+
+    def __init__(self, processes, connectors, records, cabinet):
+        self.processes, self._cabinet = processes, str(cabinet)
+        self.left, self.right = self.connectors = connectors
+        self.records = records
+
+    def wait(self, condition, seconds, what):
+        return wait_for(self.connectors, condition, seconds, what)
+
+    def cabinet(self):
+        return control(self._cabinet, {})['state']
+
+    def served(self):
+        """How many relays to each connector are closed."""
+        closed = [connector for on in self.cabinet()['relays'].values() for connector in on]
+        return [closed.count(name) for name in CONNECTORS]
+
+    def currents(self):
+        return [record.now.current for record in self.records]
+
+    def wear(self):
+        state = self.cabinet()
+        return {name: state[name] for name in UNWORN}
+
+
+@pytest.fixture(scope='module')
+def station(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('s')
+    with (run_station(folder, connectors=2, power='cabinet') as (processes, domain, run),
+          ExitStack() as stack):
+        connectors = [stack.enter_context(Connector(name, domain)) for name in CONNECTORS]
+        for connector in connectors:
+            connector.wait_until_ready()
+        records = [stack.enter_context(PlantRecord(run / f'{name}.sock')) for name in CONNECTORS]
+        yield Station(processes, connectors, records, run / 'cabinet.sock')
+
+
+def safe(record):
+    moment = record.now
+    return not moment.closed and abs(moment.current) < 1.0 and not moment.supply_on
+
+
+def test_modules_change_hands_when_a_car_comes_and_nothing_stays_on_when_the_cabinet_dies(station):
+    first = station.left.charge(**GOAL)
+    station.wait(lambda: station.currents()[0] > 3 * MODULE_CURRENT, 60,
+                 'the first car has the whole cabinet')
+    assert station.served() == [MODULES, 0]
+
+    second = station.right.charge(**GOAL)
+    station.wait(lambda: station.currents()[1] > 1.5 * MODULE_CURRENT, 60,
+                 'the second car has its half')
+    station.wait(lambda: station.served() == [2, 2], 5, 'half of the modules each')
+    assert 1.5 * MODULE_CURRENT < station.currents()[0] < 2.1 * MODULE_CURRENT
+    assert not first.done()
+    assert not second.done()
+    assert station.wear() == UNWORN
+    for connector in station.connectors:
+        assert list(connector.latest['power/status'].faults) == []
+
+    station.processes.kill('cabinet')
+    killed = time.monotonic()
+    station.wait(lambda: all(map(safe, station.records)), MATRIX_TIMEOUT + 2.0,
+                 'open contactors, no current, supply off')
+    opened = [min(moment.time for moment in record.since(killed) if not moment.closed) - killed
+              for record in station.records]
+    # The relays break nothing: the contactors, which can, are open before their coils drop.
+    assert max(opened) < MATRIX_TIMEOUT - 0.5
+    station.wait(lambda: station.served() == [0, 0], 5, 'open relays')
+    assert station.wear() == UNWORN
+
+    # The charge does not go on with the cabinet that has come back; it is there for the next car.
+    station.wait(lambda: first.done() and second.done(), 60, 'the end of both sessions')
+    for result in (first, second):
+        assert result.result().result.error_code != Charge.Result.NONE
+    assert all(map(safe, station.records))
+    station.wait(lambda: all(
+        not connector.latest['power/status'].faults and connector.empty
+        for connector in station.connectors), 15, 'no fault, and a cabinet')
+    assert station.cabinet()['modules']['module_1']['on'] is False
