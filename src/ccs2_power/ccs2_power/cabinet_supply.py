@@ -18,7 +18,6 @@ from ccs2_node import LATEST, STATE, TELEMETRY
 from ccs2_power.cabinet_messages import command_message, reading_of
 from ccs2_power.command import CommandError
 from ccs2_power.hal import (
-    COMMAND_TIMEOUT,
     SUPPLY_OFF,
     DriverError,
     SupplyCommand,
@@ -29,6 +28,8 @@ from ccs2_power.options import Options
 from ccs2_power.timing import is_fresh
 from ccs2_power.want import Want
 
+#: A cabinet that has not been heard for this long has a problem, in s.
+SILENCE = 0.5
 #: A command that does not switch is sent so often, in s.
 PERIOD = 0.05
 #: A duty cycle that offers digital communication (IEC 61851-1 table A.7: 3 % to 7 %).
@@ -75,7 +76,7 @@ class CabinetSupply:
         if self._link is None:
             return 'not open'
         heard = self._heard is not None and is_fresh(
-            self._heard, time.monotonic(), COMMAND_TIMEOUT)
+            self._heard, time.monotonic(), SILENCE)
         return '' if heard else 'the cabinet is silent'
 
     async def open(self, parameters: Mapping[str, str]) -> None:
