@@ -15,7 +15,7 @@ from ccs2_sim.plant_fault import control
 from plant_record import PlantRecord
 from station.connector import Connector, wait_for
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
 CONNECTORS = ('connector_1', 'connector_2')
 MODULES = 4

@@ -17,7 +17,7 @@ from ccs2_sim.plant_fault import control
 from plant_record import PlantRecord
 from station.connector import Connector
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
 #: An InfyPower module is told its voltage in mV and its current in mA by this command.
 SET_POINTS = 0x1C

@@ -17,7 +17,7 @@ from station import laboratory
 from station.connector import Connector
 from station.record import Recorder, TraceFile
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
 
 @pytest.fixture

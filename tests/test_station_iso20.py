@@ -20,7 +20,7 @@ from station import laboratory
 from station.connector import Connector
 from station.record import Recorder, TraceFile
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
 GOAL = {'protocol': Charge.Goal.PROTOCOL_ISO_15118_20_DC, 'state_of_charge': 0.5,
         'target_state_of_charge': 0.9}

@@ -8,7 +8,7 @@ import peer
 import peer_environment
 from peer_plans import PLANS
 
-pytestmark = pytest.mark.xdist_group('station')
+pytestmark = pytest.mark.xdist_group('sessions')
 
 #: Charge loops of each session: enough to see that the station keeps to its limits and timers.
 LOOPS = 60

@@ -30,7 +30,7 @@ from station import laboratory
 from station.connector import Connector
 from station.record import Recorder, TraceFile
 
-pytestmark = [pytest.mark.xdist_group('station'), LONG]
+pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
 SOFT_HSM = Path('/usr/lib/softhsm/libsofthsm2.so')
 PIN = 'pin-4f81c0d7a95e'

@@ -14,7 +14,7 @@ from ccs2_interfaces.msg import ChargingSession
 from station.processes import StationError
 from station.record import Recorder, TraceFile
 
-pytestmark = pytest.mark.xdist_group('station')
+pytestmark = pytest.mark.xdist_group('sessions')
 
 #: Separate processes, each a node of the connector's namespace.
 NODES = ('safety', 'power', 'pki', 'plc_link', 'v2g_transport', 'hlc', 'car', 'plant',

@@ -15,7 +15,7 @@ from station.connector import Connector
 from station.namespaces import arguments_of
 from station.processes import StationError, StationProcesses
 
-pytestmark = pytest.mark.xdist_group('station')
+pytestmark = pytest.mark.xdist_group('sessions')
 
 
 INTERFACE = 'ccs2_plc0'
