@@ -199,8 +199,8 @@ _BEFORE = (
     _world('contactor blocked', 'contactor_blocked', 'DC-', 'CONTACTOR_NOT_CLOSING', AT_ONCE),
     _world('lock stuck', 'lock_stuck', '', 'CONNECTOR_LOCK', AT_ONCE),
     _world('diode bridged', 'pilot_diode', '', 'PILOT_DIODE', AT_ONCE),
-    _silent('meter', 'METER'),
-    _silent('thermometer', 'CONNECTOR_TEMPERATURE'),
+    _silent('meter', 'METER', tolerated=5.0),
+    _silent('thermometer', 'CONNECTOR_TEMPERATURE', tolerated=3.0),
 )
 #: Only the cable check finds these: it is energised until it has, with at most 2 A.
 _FOUND_BY_CABLE_CHECK = (

@@ -115,7 +115,7 @@ def _present_before(bench: FaultBench, stage: str, fault: Fault, silence: float)
     """Put the fault in, let a car come, see that nothing is ever energised; then that it can be."""
     before = bench.state
     begin = bench.strike(fault)
-    bench.connector.spin(BEFOREHAND)
+    bench.connector.spin(BEFOREHAND + fault.tolerated)
     bench.plug_in()
     closed = False
 
