@@ -31,7 +31,7 @@ BEFORE = 'before plug-in'
 #: A case is begun anew if its stage is not reached: a machine with other work may spoil a charge.
 ATTEMPTS = 3
 #: Before plug-in a fault is there so long before the car, and the car is given so long, in s.
-BEFOREHAND, LOOKED_AT = 0.5, 6.0
+BEFOREHAND, LOOKED_AT = 0.5, 9.0
 
 
 @dataclass(frozen=True, slots=True)
