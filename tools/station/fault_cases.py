@@ -217,7 +217,7 @@ STATION: dict[str, tuple[Fault, ...]] = {
     'cable check': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_FOUND_BY_CABLE_CHECK),
     'pre-charge': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES),
     'charging': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_CHARGING),
-    'stopping': (*_EVENTS[:6], *_SILENT_DEVICES, *_PROCESSES, *_STUCK),
+    'stopping': (*_EVENTS[:5], *_SILENT_DEVICES, *_PROCESSES, *_STUCK),
 }
 
 #: With emulated DC modules on a CAN bus.
