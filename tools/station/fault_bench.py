@@ -32,7 +32,7 @@ from station.processes import StationError, StationProcesses
 #: Less than this is no current, in A.
 NO_CURRENT = 1.0
 #: What is safe has to stay so for this long, in s.
-STAYS = 0.8
+STAYS = 1.2
 #: A vehicle that says nothing for so long has fallen silent, in s.
 PAUSE = 0.3
 #: Voltage in V that shows the output to be energised.
@@ -210,7 +210,7 @@ class FaultBench:
             voltage=before['voltmeter']['voltage'], current=before['meter']['current'],
             command=min(commands, default=math.nan),
             no_current=last('current', abs(state['supply']['current']) < NO_CURRENT),
-            opened=last('closed', not all(state['contactors'].values())),
+            opened=last('closed', not state['closed']),
             codes=list(self._codes), output_off=not state['supply']['on'])
 
     @property
@@ -223,8 +223,8 @@ class FaultBench:
     def energised(self) -> bool:
         """Something is under power at the connector."""
         state = self.state
-        return all(state['contactors'].values()) and (
-            state['supply']['on'] or abs(state['meter']['current']) >= NO_CURRENT)
+        return bool(state['closed'] and (
+            state['supply']['on'] or abs(state['meter']['current']) >= NO_CURRENT))
 
     @property
     def charge_ended(self) -> bool:

@@ -180,6 +180,9 @@ _CHARGING = (
     _process('car', signal.SIGKILL, 'PILOT_LEFT_C CONNECTION', AT_ONCE),
     _mute(seconds=8, tolerated=5.0),
     _process('power_line', signal.SIGKILL, 'LINK_LOST', RAMP, tolerated=1.5),
+    # It shows when the vehicle has had enough, some seconds later.
+    _world('supply does not switch off', 'supply_stuck_on', '', 'SUPPLY_DISOBEYS', ORDERLY, 8.0,
+           output=False),
     _process('pki', signal.SIGKILL, '', ORDERLY),
     _process('lifecycle_manager', signal.SIGKILL, '', None),
 )
@@ -187,8 +190,6 @@ _STUCK = (
     _world('contactor welded', 'contactor_welded', 'DC+', 'CONTACTOR_WELDED', ORDERLY),
     _world('contactor feedback stuck closed', 'feedback_stuck', 'both', 'CONTACTOR_WELDED',
            ORDERLY),
-    _world('supply does not switch off', 'supply_stuck_on', '', 'SUPPLY_DISOBEYS', ORDERLY,
-           output=False),
 )
 #: Present before plug-in: the station never energises, or stops where it shows.
 _BEFORE = (

@@ -299,6 +299,7 @@ def test_the_chronicle_tells_to_the_millisecond_what_was_commanded_and_what_came
     plant = Plant()
     plant.charge()
     begin = plant.now
+    assert plant.core.state()['closed'] is True
     plant.command('supply', on=True, voltage=500, current=20)
     plant.run(0.2)
     assert [event.what for event in plant.core.chronicle.since(begin)] == ['less']
@@ -313,6 +314,7 @@ def test_the_chronicle_tells_to_the_millisecond_what_was_commanded_and_what_came
     assert when['closed', False] == pytest.approx(begin + OPEN_DELAY, abs=2 * STEP)
     assert when['current', False] <= when['closed', False]
     assert events == sorted(events, key=lambda event: event.time)
+    assert plant.core.state()['closed'] is False
 
 
 def test_frozen_measurement_keeps_its_value_with_fresh_stamps():

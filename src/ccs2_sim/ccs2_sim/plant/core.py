@@ -135,6 +135,7 @@ class PlantCore:
             'faults': [' '.join(fault).strip() for fault in sorted(self.faults)],
             'opened_under_load': world.opened_under_load,
             'highest_inrush': world.highest_inrush,
+            'closed': world.station_closed,
             **{name: device.report(world) for name, device in DEVICES.items()},
         }
 
