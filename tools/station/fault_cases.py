@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 #: It begins with the vehicle's last message.
@@ -229,7 +229,8 @@ _CAN = (
     _world('one module says another voltage', 'module_wrong', '2=-100',
            'SUPPLY_FAULT SUPPLY_DISOBEYS VOLTAGE_IMPLAUSIBLE', RAMP, 0.5 + 0.1),
     _world('alarm of one module', 'module_alarm', '2', 'SUPPLY_FAULT', RAMP, 0.1),
-    *_both('power', _PEERS),
+    # The modules go on behind open contactors until their own time-out.
+    *(replace(fault, output=False) for fault in _both('power', _PEERS)),
 )
 CAN: dict[str, tuple[Fault, ...]] = {
     'pre-charge': _CAN[:4],
