@@ -218,7 +218,10 @@ STATION: dict[str, tuple[Fault, ...]] = {
     'cable check': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_FOUND_BY_CABLE_CHECK),
     'pre-charge': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES),
     'charging': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_CHARGING),
-    'stopping': (*_EVENTS[:5], *_SILENT_DEVICES, *_PROCESSES, *_STUCK),
+    # The charge has ended already: who is gone may not be missed any more.
+    'stopping': (*_EVENTS[:5], *_SILENT_DEVICES,
+                 *(replace(fault, codes=fault.codes | {'VEHICLE'}) for fault in _PROCESSES),
+                 *_STUCK),
 }
 
 #: With emulated DC modules on a CAN bus.
