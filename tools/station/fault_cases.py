@@ -218,9 +218,9 @@ STATION: dict[str, tuple[Fault, ...]] = {
     'cable check': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_FOUND_BY_CABLE_CHECK),
     'pre-charge': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES),
     'charging': (*_EVENTS, *_SILENT_DEVICES, *_PROCESSES, *_CHARGING),
-    # The charge has ended already: who is gone may not be missed any more.
+    # The charge has ended already: who is gone is missed by the lifecycle manager only.
     'stopping': (*_EVENTS[:5], *_SILENT_DEVICES,
-                 *(replace(fault, codes=fault.codes | {'VEHICLE'}) for fault in _PROCESSES),
+                 *(replace(fault, codes=frozenset()) for fault in _PROCESSES),
                  *_STUCK),
 }
 
