@@ -22,6 +22,8 @@ class Moment(NamedTuple):
     """At the connector."""
     supply_on: bool
     plugged: bool
+    opened_under_load: int
+    """How often the contactors have parted a current, since the world began."""
 
 
 class PlantRecord:
@@ -83,7 +85,8 @@ def moment(state):
     contactors = state['contactors']
     return Moment(
         time.monotonic(), any(contactors.values()), state['meter']['current'],
-        state['voltmeter']['voltage'], state['supply']['on'], state['vehicle']['plugged'])
+        state['voltmeter']['voltage'], state['supply']['on'], state['vehicle']['plugged'],
+        state['opened_under_load'])
 
 
 def first(moments, condition):
