@@ -99,7 +99,7 @@ def _struck(bench: FaultBench, stage: str, fault: Fault, silence: float) -> Row:
     if fault.bound is None:
         bench.connector.spin(2.0)
         row = Row(stage, fault, bench.outcome(begin, before))
-        if not bench.energised and not bench.charge_ended:
+        if not bench.energised:
             row.unsafe.append('the charge did not go on')
         return row
     safe = _safe_within(fault, silence)
