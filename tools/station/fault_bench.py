@@ -125,8 +125,11 @@ class FaultBench:
         self._killed = True
 
     def step_clock(self, seconds: float) -> None:
-        """Let the time of the graph jump."""
+        """Let the time of the graph jump, and see that the nodes' stamps jump with it."""
         self._offset += seconds
+        self.connector.wait(
+            lambda: abs(self.connector.latest['safety/status'].header.stamp.sec
+                        - time.time() - self._offset) < 5.0, 2.0, 'stamps that have jumped')
 
     @contextmanager
     def clock(self) -> Iterator[None]:
