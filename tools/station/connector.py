@@ -30,6 +30,7 @@ from ccs2_interfaces.msg import (
 )
 from ccs2_node.qos import EVENT, LATEST, STATE, TELEMETRY
 from station.processes import StationError
+from station.view import NOT_KNOWN, View
 
 TOPICS = {
     'cabinet/output': (CabinetOutput, TELEMETRY),
@@ -53,12 +54,13 @@ def wait_for(
 ) -> Any:
     """Take messages of connectors until a condition holds, and return what it gave.
 
-    Raises :class:`StationError` saying `what` did not happen within `seconds`.
+    Raises :class:`StationError` saying `what` did not happen within `seconds`, and how it is.
     """
     end = time.monotonic() + seconds
     while not (result := condition()):
         if time.monotonic() >= end:
-            raise StationError(f'{what}: not within {seconds:g} s')
+            seen = '; '.join(connector.describe() for connector in connectors)
+            raise StationError(f'{what}: not within {seconds:g} s ({seen})')
         for connector in connectors:
             connector.take(0.05 / len(connectors))
     return result
@@ -139,6 +141,17 @@ class Connector:
         """Tell whether the contactors are open and nothing flows."""
         safety, power = (self.latest.get(topic) for topic in ('safety/status', 'power/status'))
         return bool(safety and power and safety.contactors_open and abs(power.current) < 1.0)
+
+    def describe(self) -> str:
+        """Say in a few words how things are, for who has waited in vain."""
+        view = View()
+        for topic, message in self.latest.items():
+            view(topic, message)
+        safety = self.latest.get('safety/status')
+        return ', '.join((
+            f'{self.name}: {view.doing}', f'pilot {view.pilot}', f'contactors {view.contactors}',
+            'locked' if safety is not None and safety.connector_locked else 'not locked',
+            f'car: {self.feedback.stage if self.feedback else NOT_KNOWN}', *view.faults))
 
     def be_alone(self) -> None:
         """Raise :class:`StationError` if another station runs in this ROS domain."""

@@ -104,6 +104,36 @@ async def test_driver_can_stop(station_server):
     assert station_server.script.names()[-1] == 'SessionStopReq'
 
 
+class LockedVehicle(ImaginedVehicle):
+    """The plug comes out a moment after it was pulled."""
+
+    left_plugged: bool | None = None
+
+    def wish(self, wish, state_of_charge=math.nan):
+        if self._wish.plugged and not wish.plugged:
+            self._loop.call_later(0.1, super().wish, wish)
+        else:
+            super().wish(wish, state_of_charge)
+
+    async def close(self):
+        self.left_plugged = self.state.plugged
+
+
+@pytest.mark.parametrize('count', ['', 'CurrentDemand'])
+async def test_driver_who_stops_waits_until_the_plug_is_out(station_server, count):
+    vehicle = LockedVehicle()
+    running = Session(Visit(sdp_port=station_server.sdp_port), vehicle)
+    task = asyncio.ensure_future(running.run())
+    while count and not station_server.script.counts[count]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    running.stop(ErrorCode.CANCELED, 'unplugging')
+    result = await task
+    assert result.outcome.error is ErrorCode.CANCELED
+    assert result.notes == ()
+    assert vehicle.left_plugged is False
+
+
 async def test_station_that_vanishes(station_server, station):
     def vanish(response, count):
         if count == 4:

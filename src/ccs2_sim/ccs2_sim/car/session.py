@@ -343,14 +343,10 @@ class Session:
             await self._link.close()
         if self._torn:
             return
-        with contextlib.suppress(Ended):
-            await self._until(
-                lambda state: state.voltage < SAFE_VOLTAGE and not state.contactors,
-                UNPLUG_PATIENCE, '')
+        await self._becomes(
+            lambda state: state.voltage < SAFE_VOLTAGE and not state.contactors, UNPLUG_PATIENCE)
         self._vehicle.wish(Wish(plugged=False))
-        try:
-            await self._until(lambda state: not state.plugged, UNPLUG_PATIENCE, 'locked')
-        except Ended:
+        if not await self._becomes(lambda state: not state.plugged, UNPLUG_PATIENCE):
             self._notes.append(f'the plug stayed locked for {UNPLUG_PATIENCE:g} s')
 
     # Waiting.
@@ -358,14 +354,24 @@ class Session:
     async def _until(
         self, condition: Callable[[VehicleState], bool], patience: float, text: str,
     ) -> None:
-        """Wait for the car's body; raise :class:`Ended` with `text` after `patience` s."""
+        """Wait for the car's body.
+
+        Raises :class:`Ended` with `text` after `patience` s, and at once when the driver stops.
+        """
+        if not await self._becomes(
+                lambda state: self._asked_to_stop is not None or condition(state), patience):
+            raise Ended(ErrorCode.NO_ANSWER, text)
+        if self._asked_to_stop is not None:
+            raise Ended(self._asked_to_stop.error, self._asked_to_stop.text)
+
+    async def _becomes(self, condition: Callable[[VehicleState], bool], patience: float) -> bool:
+        """Wait for the car's body, whatever the driver wants; False after `patience` s."""
         deadline = self._loop.time() + patience
         while not condition(self._vehicle.state):
             if self._loop.time() >= deadline:
-                raise Ended(ErrorCode.NO_ANSWER, text)
-            if self._asked_to_stop is not None and text:
-                raise Ended(self._asked_to_stop.error, self._asked_to_stop.text)
+                return False
             await self._wait(min(deadline, self._loop.time() + 0.1))
+        return True
 
     async def _wait(self, deadline: float | None) -> None:
         """Wait for a message, a new state of the car or the deadline."""
