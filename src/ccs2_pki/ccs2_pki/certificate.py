@@ -183,8 +183,7 @@ def _read(der: bytes) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         key_algorithm=key_algorithm,
-        signature_algorithm=_SIGNATURES.get(certificate.signature_algorithm_oid,
-                                            SignatureAlgorithm.OTHER),
+        signature_algorithm=signature_algorithm(certificate.signature_algorithm_oid),
         subject_attributes=tuple((_LABELS.get(a.oid, a.oid.dotted_string), str(a.value))
                                  for a in certificate.subject),
         is_ca=bool(constraints and constraints.ca),
@@ -201,6 +200,11 @@ def _read(der: bytes) -> Certificate:
             if d.access_method == AuthorityInformationAccessOID.OCSP
             and isinstance(d.access_location, x509.UniformResourceIdentifier)),
         source=certificate)
+
+
+def signature_algorithm(identifier: x509.ObjectIdentifier) -> SignatureAlgorithm:
+    """Return the algorithm that an object identifier names, OTHER for one of no V2G profile."""
+    return _SIGNATURES.get(identifier, SignatureAlgorithm.OTHER)
 
 
 def _extension(extensions: x509.Extensions, kind: type[_E]) -> _E | None:

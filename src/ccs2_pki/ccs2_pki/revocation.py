@@ -1,15 +1,15 @@
 """Revocation: OCSP responses (RFC 6960) and CRLs (RFC 5280), read and judged without any network.
 
-A response counts only if its signature is the issuer's or a delegated responder's, and only for a
-week ([V2G20-1021], weekly refresh [V2G2-649]). A properly signed "revoked" counts however old it
-is: a certificate does not come back.
+A response counts only if its signature is the issuer's or a delegated responder's, made as the V2G
+profiles make theirs, and only for a week ([V2G20-1021], weekly refresh [V2G2-649]). A properly
+signed "revoked" counts however old it is: a certificate does not come back.
 """
 
 import enum
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from ccs2_pki.certificate import Certificate, PublicKey, digest, key_bits, parse_certificate
+from ccs2_pki.certificate import (
+    Certificate,
+    KeyAlgorithm,
+    PublicKey,
+    SignatureAlgorithm,
+    digest,
+    key_bits,
+    parse_certificate,
+    signature_algorithm,
+)
 from ccs2_pki.errors import PkiError, malformed
 from ccs2_pki.profiles import OCSP_SIGNING
 
@@ -26,6 +35,9 @@ MAX_OCSP_SIZE = 16384
 MAX_CRL_SIZE = 1 << 20
 MAX_AGE = timedelta(days=7)
 CLOCK_SKEW = timedelta(minutes=5)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+_HASHES = {SignatureAlgorithm.ECDSA_SHA256: hashes.SHA256(),
+           SignatureAlgorithm.ECDSA_SHA512: hashes.SHA512()}
 
 
 class RevocationStatus(enum.Enum):
@@ -80,7 +92,7 @@ class OcspResponse:
     responders: tuple[Certificate, ...] = field(repr=False)
     signed_bytes: bytes = field(repr=False)
     signature: bytes = field(repr=False)
-    hash_algorithm: hashes.HashAlgorithm | None = field(repr=False)
+    signature_algorithm: SignatureAlgorithm = field(repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -106,23 +118,31 @@ class OcspResponse:
         """Tell whether the issuer, or a responder it appointed, made the signature."""
         if self._signed_by(issuer.public_key):
             return True
-        return any(self._signed_by(responder.public_key) for responder in self.responders
-                   if responder.extended_key_usage is not None
-                   and OCSP_SIGNING in responder.extended_key_usage
-                   and responder.not_before <= now <= responder.not_after
-                   and issuer.has_signed(responder))
+        return any(_may_answer(responder, now) and issuer.has_signed(responder)
+                   and self._signed_by(responder.public_key) for responder in self.responders)
 
     def _signed_by(self, key: PublicKey) -> bool:
         try:
             if isinstance(key, ec.EllipticCurvePublicKey):
-                if self.hash_algorithm is None:
+                algorithm = _HASHES.get(self.signature_algorithm)
+                if algorithm is None:
                     return False
-                key.verify(self.signature, self.signed_bytes, ec.ECDSA(self.hash_algorithm))
+                key.verify(self.signature, self.signed_bytes, ec.ECDSA(algorithm))
             else:
                 key.verify(self.signature, self.signed_bytes)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             return False
         return True
+
+
+def _may_answer(responder: Certificate, now: datetime) -> bool:
+    """Tell whether a certificate is a responder's, now, with algorithms of the V2G profiles."""
+    return (responder.key_algorithm is not KeyAlgorithm.OTHER
+            and responder.signature_algorithm is not SignatureAlgorithm.OTHER
+            and OCSP_SIGNING in (responder.extended_key_usage or ())
+            and (responder.key_usage is None or 'digital_signature' in responder.key_usage)
+            and not responder.is_ca
+            and responder.not_before <= now <= responder.not_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,7 @@ class Crl:
     """False with a critical extension (a partial or indirect list): it then proves nothing good."""
     authority_key_id: bytes | None = field(repr=False)
     """Identifier of the issuer's key, None without one."""
+    signature_algorithm: SignatureAlgorithm = field(repr=False)
     source: x509.CertificateRevocationList = field(repr=False, compare=False)
 
     @property
@@ -148,7 +169,7 @@ class Crl:
     @property
     def expires(self) -> datetime:
         """Moment from which absence from the list counts no more."""
-        return self.next_update or self.this_update + MAX_AGE
+        return self.next_update or _oldest(self.this_update)
 
     @property
     def series(self) -> tuple[str, bytes | None]:
@@ -160,8 +181,9 @@ class Crl:
         return bool(self.source.issuer == issuer.source.subject)
 
     def is_signed_by(self, issuer: Certificate) -> bool:
-        """Tell whether the issuer made the signature and may sign lists."""
-        if issuer.key_usage is not None and 'crl_sign' not in issuer.key_usage:
+        """Tell whether the issuer made the signature, as the profiles do, and may sign lists."""
+        if ((issuer.key_usage is not None and 'crl_sign' not in issuer.key_usage)
+                or self.signature_algorithm is SignatureAlgorithm.OTHER):
             return False
         try:
             return self.source.is_signature_valid(issuer.public_key)
@@ -184,7 +206,7 @@ def parse_ocsp(der: bytes) -> OcspResponse:
             der=bytes(der), singles=singles,
             responders=_responders(response.certificates),
             signed_bytes=response.tbs_response_bytes, signature=response.signature,
-            hash_algorithm=response.signature_hash_algorithm)
+            signature_algorithm=signature_algorithm(response.signature_algorithm_oid))
     except PkiError:
         raise
     except Exception as error:
@@ -219,6 +241,7 @@ def parse_crl(der: bytes) -> Crl:
                    authority_key_id=next(
                        (e.value.key_identifier for e in crl.extensions
                         if isinstance(e.value, x509.AuthorityKeyIdentifier)), None),
+                   signature_algorithm=signature_algorithm(crl.signature_algorithm_oid),
                    source=crl)
     except Exception as error:
         raise malformed(f'not a CRL: {type(error).__name__}') from None
@@ -270,7 +293,7 @@ class RevocationData:
                 yield RevocationFinding(RevocationStatus.REVOKED, 'CRL lists it')
             elif not crl.usable:
                 yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is partial')
-            elif not crl.this_update - CLOCK_SKEW <= now <= crl.expires:
+            elif crl.this_update > now + CLOCK_SKEW or now > crl.expires:
                 yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is not of this time')
             else:
                 yield RevocationFinding(RevocationStatus.GOOD, 'CRL does not list it')
@@ -279,8 +302,13 @@ class RevocationData:
 NO_REVOCATION_DATA = RevocationData()
 
 
+def _oldest(this_update: datetime) -> datetime:
+    """Return when a statement of that time is too old."""
+    return this_update + min(MAX_AGE, _END_OF_TIME - this_update)
+
+
 def _end(single: SingleStatus) -> datetime:
-    oldest = single.this_update + MAX_AGE
+    oldest = _oldest(single.this_update)
     return oldest if single.next_update is None else min(oldest, single.next_update)
 
 
@@ -292,7 +320,7 @@ def _judge(response: OcspResponse, single: SingleStatus, issuer: Certificate,
         return RevocationFinding(RevocationStatus.REVOKED, 'OCSP says revoked')
     if single.status is RevocationStatus.UNKNOWN:
         return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP responder does not know it')
-    if not single.this_update - CLOCK_SKEW <= now <= _end(single):
+    if single.this_update > now + CLOCK_SKEW or now > _end(single):
         return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP response is not of this time')
     return RevocationFinding(RevocationStatus.GOOD, 'OCSP says good')
 

@@ -6,7 +6,12 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pki_lab import NAMES, NOW, hierarchy, revocation, wrong_chains
 
 from ccs2_pki.chains import (
@@ -18,11 +23,19 @@ from ccs2_pki.chains import (
     check_der_chain,
     contract_verdict,
 )
-from ccs2_pki.errors import ErrorCode
+from ccs2_pki.errors import ErrorCode, PkiError
 from ccs2_pki.lab.hierarchy import LEAFS
 from ccs2_pki.lab.issuing import crl, issue, ocsp_response
-from ccs2_pki.profiles import ISO2, ISO20, ISO20_INTEROPERABILITY, Role, RootKind
+from ccs2_pki.profiles import (
+    ISO2,
+    ISO20,
+    ISO20_INTEROPERABILITY,
+    OCSP_SIGNING,
+    Role,
+    RootKind,
+)
 from ccs2_pki.revocation import (
+    NO_REVOCATION_DATA,
     RevocationData,
     RevocationStatus,
     ocsp_hash_data,
@@ -198,6 +211,106 @@ def test_an_expired_responder_does_not_count():
     assert status_of(secc, response) is RevocationStatus.UNKNOWN
 
 
+@pytest.mark.parametrize('change', [
+    {'key_usage': frozenset({'key_agreement'})},
+    {'is_ca': True, 'key_usage': frozenset({'digital_signature', 'key_cert_sign'})},
+    {'hash': hashes.SHA384()}])
+def test_a_responder_without_the_form_of_one_does_not_count(change):
+    lab = hierarchy('iso2')
+    secc = lab.issued['secc']
+    odd = issue(replace(lab.plans['cpo_responder'], **change), lab.issued['cpo_sub2'],
+                lab.generation.algorithm, NOW)
+    assert status_of(secc, ocsp_response(secc, NOW, responder=odd)) is RevocationStatus.UNKNOWN
+
+
+#: Keys that a responder may have by X.509, and the hashes that they sign with.
+FOREIGN_KEYS = [
+    (rsa.generate_private_key(65537, 2048), hashes.SHA256()),
+    (ed25519.Ed25519PrivateKey.generate(), None),
+    (ec.generate_private_key(ec.SECP384R1()), hashes.SHA256()),
+]
+
+
+def answer_of(key, algorithm, *, good=True, signing=None, when=NOW, until=None):
+    """An OCSP response about the contract from a responder that its issuer has certified."""
+    contract = hierarchy('iso2').issued['contract']
+    issuer = contract.issuer
+    responder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, 'Responder')]))
+        .issuer_name(issuer.certificate.source.subject)
+        .public_key(key.public_key()).serial_number(77)
+        .not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=9))
+        .add_extension(x509.ExtendedKeyUsage([ObjectIdentifier(OCSP_SIGNING)]), False)
+        .sign(issuer.key, signing or hashes.SHA256()))
+    status = ocsp.OCSPCertStatus.GOOD if good else ocsp.OCSPCertStatus.REVOKED
+    return (ocsp.OCSPResponseBuilder()
+            .add_response(contract.certificate.source, issuer.certificate.source, hashes.SHA256(),
+                          status, when, until, None if good else when, None)
+            .responder_id(ocsp.OCSPResponderEncoding.HASH, responder)
+            .certificates([responder]).sign(key, algorithm).public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize(('key', 'algorithm'), FOREIGN_KEYS)
+def test_a_responder_with_a_key_of_no_profile_does_not_count(key, algorithm):
+    contract = hierarchy('iso2').issued['contract']
+    data = RevocationData((parse_ocsp(answer_of(key, algorithm)),))
+    found = verdict('iso2', 'contract', revocation=data)
+    assert found.result is ChainResult.OK
+    assert found.revocation[0].status is RevocationStatus.UNKNOWN
+    assert data.staple(contract.certificate, contract.issuer.certificate, NOW) is None
+
+
+def test_a_response_of_the_last_day_of_the_calendar_is_judged():
+    key = ec.generate_private_key(ec.SECP256R1())
+    contract = hierarchy('iso2').issued['contract']
+    for year, moment in ((9999, NOW.replace(year=9999, month=12, day=31)),
+                         (1951, NOW.replace(year=1951))):
+        response = answer_of(key, hashes.SHA256(), when=moment)
+        assert parse_ocsp(response).expires.year >= year
+        assert status_of(contract, response) is RevocationStatus.UNKNOWN
+
+
+@given(st.sampled_from([answer_of(*foreign, good=good) for foreign in FOREIGN_KEYS
+                        for good in (True, False)] + list(hierarchy('iso2').ocsp.values())),
+       st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=4)), max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_revocation_data_are_a_check_ends_in_a_verdict(der, changes):
+    spoiled = bytearray(der)
+    for place, octets in changes:
+        place %= len(spoiled)
+        spoiled[place:place + len(octets)] = octets
+    try:
+        data = RevocationData((parse_ocsp(bytes(spoiled)),))
+    except PkiError:
+        data = NO_REVOCATION_DATA
+    for leaf in ('contract', 'secc'):
+        assert verdict('iso2', leaf, revocation=data).result.accepted
+
+
+@pytest.mark.parametrize('weak', [hashes.SHA224(), hashes.SHA384()])
+def test_a_signature_over_a_weak_or_foreign_hash_does_not_count(weak):
+    lab = hierarchy('iso2')
+    contract, issuer = lab.issued['contract'], lab.issued['mo_sub2']
+    answers = [
+        ocsp.OCSPResponseBuilder().add_response(
+            contract.certificate.source, issuer.certificate.source, hashes.SHA256(),
+            ocsp.OCSPCertStatus.REVOKED, NOW, None, NOW, None)
+        .responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.certificate.source)
+        .sign(issuer.key, algorithm).public_bytes(Encoding.DER)
+        for algorithm in (hashes.SHA256(), weak)]
+    assert [status_of(contract, answer) for answer in answers] == [
+        RevocationStatus.REVOKED, RevocationStatus.UNKNOWN]
+    lists = [
+        (x509.CertificateRevocationListBuilder()
+         .issuer_name(issuer.certificate.source.subject).last_update(NOW)
+         .next_update(NOW + timedelta(days=1))
+         .sign(issuer.key, algorithm).public_bytes(Encoding.DER))
+        for algorithm in (hashes.SHA256(), weak)]
+    assert [status_of(contract, crls=[each]) for each in lists] == [
+        RevocationStatus.GOOD, RevocationStatus.UNKNOWN]
+
+
 def test_ocsp_ends_at_its_own_next_update_if_that_is_sooner():
     secc = hierarchy('iso2').issued['secc']
     parsed = parse_ocsp(ocsp_response(secc, NOW))
@@ -271,8 +384,6 @@ def test_staple_is_the_newest_good_response():
 
 
 def test_ocsp_request_names_the_certificate():
-    from cryptography.x509 import ocsp
-
     contract = hierarchy('iso2').issued['contract']
     pair = contract.certificate, contract.issuer.certificate
     request = ocsp.load_der_ocsp_request(ocsp_request(*pair))
