@@ -1,14 +1,16 @@
 """The operations on a store, as the node's services and the command line offer them.
 
 Nothing gets into the store that does not hold up at that moment: roots are valid authorities, a
-station's chain ends in an installed V2G root and fits a key of the store, revocation data is signed
-by whom it names.
+station's chain ends in an installed V2G root and fits a key of the store, revocation data are
+signed by whom they name. Where nobody of that name is installed, the signature is checked when a
+car comes with the issuer; such data replace nothing.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,11 +23,19 @@ from ccs2_pki.chains import ChainVerdict, check_chain
 from ccs2_pki.errors import ErrorCode, PkiError, malformed
 from ccs2_pki.keys import KeyRef, parse_private_key, public_key_id
 from ccs2_pki.profiles import ANCHORS, Role, RootKind, profile_of_key
-from ccs2_pki.revocation import Crl, OcspResponse, parse_crl, parse_ocsp
+from ccs2_pki.revocation import (
+    CLOCK_SKEW,
+    MAX_UNVERIFIED,
+    Crl,
+    OcspResponse,
+    parse_crl,
+    parse_ocsp,
+)
 from ccs2_pki.signatures import PrivateKey
 from ccs2_pki.store import Change, EntryKind, PendingKey, SeccChain, Snapshot, Store
 
 _KEPT_AFTER_EXPIRY = timedelta(days=30)
+_Revocation = TypeVar('_Revocation', OcspResponse, Crl)
 _COUNTRY = re.compile(r'[A-Z]{2}')
 
 
@@ -214,41 +224,53 @@ def _install_ocsp(change: Change, snapshot: Snapshot, data: bytes, now: datetime
     response = parse_ocsp(data)
     if response.expires < now and not response.says_revoked:
         raise PkiError(ErrorCode.EXPIRED, 'OCSP response is too old')
-    for issuer in snapshot.certificates():
-        if (any(single.is_below(issuer) for single in response.singles)
-                and not response.is_signed_for(issuer, now)):
+    for issuer in response.issuers(snapshot.certificates()):
+        if not response.is_signed_for(issuer, now):
             raise PkiError(ErrorCode.CHAIN_INVALID,
                            f'OCSP response is not signed for {issuer.subject}')
-    about = {single.subject for single in response.singles}
-    for old in snapshot.revocation.responses:
-        same = {single.subject for single in old.singles} <= about
-        if same and old.this_update > response.this_update:
-            raise PkiError(ErrorCode.EXPIRED, 'a newer OCSP response is installed')
-        outdated = old.expires + _KEPT_AFTER_EXPIRY < now and not old.says_revoked
-        if same or outdated:
-            change.remove(old.fingerprint)
+    _supersede(change, response, snapshot.revocation.responses, snapshot.certificates(), now)
     change.put(EntryKind.OCSP_RESPONSE, response.fingerprint, [response.der])
     return response.fingerprint
 
 
 def _install_crl(change: Change, snapshot: Snapshot, data: bytes, now: datetime) -> str:
     crl = parse_crl(next((der for label, der in pem_blocks(data) if label == 'X509 CRL'), data))
+    if not crl.usable:
+        raise PkiError(ErrorCode.UNSUPPORTED, 'CRL is partial, indirect or a delta list')
     if crl.expires < now:
         raise PkiError(ErrorCode.EXPIRED, 'CRL is too old')
-    named = [issuer for issuer in snapshot.certificates() if crl.is_named_after(issuer)]
-    if named and not any(crl.is_signed_by(issuer) for issuer in named):
+    known = snapshot.certificates()
+    if crl.issuers(known) and not crl.is_verified(known, now):
         raise PkiError(ErrorCode.CHAIN_INVALID, f'CRL is not signed by {crl.issuer}')
-    for old in snapshot.revocation.crls:
-        if old.series == crl.series:
-            _refuse_older(crl, old)
-            change.remove(old.fingerprint)
+    _supersede(change, crl, snapshot.revocation.crls, known, now)
     change.put(EntryKind.CRL, crl.fingerprint, [crl.der])
     return crl.fingerprint
 
 
-def _refuse_older(crl: Crl, old: Crl) -> None:
-    if old.this_update > crl.this_update:
-        raise PkiError(ErrorCode.EXPIRED, 'a newer CRL is installed')
+def _supersede(change: Change, new: _Revocation, held: Sequence[_Revocation],
+               known: Sequence[Certificate], now: datetime) -> None:
+    """Remove what new revocation data replace, and what counts no more.
+
+    Only data that a known issuer vouches for replace others. The issuers of contracts come with the
+    cars; what nobody known vouches for may be forged, and stands beside what is there: what it says
+    is heard only if its signature turns out to be right. Raises PkiError: EXPIRED if newer data are
+    held, CHAIN_INVALID for data of the future, STORAGE if too many wait to be verified.
+    """
+    if new.this_update > now + CLOCK_SKEW:
+        raise PkiError(ErrorCode.CHAIN_INVALID, 'revocation data are of the future')
+    verified, waiting = new.is_verified(known, now), 0
+    for old in held:
+        same = new.supersedes(old) and old.fingerprint != new.fingerprint
+        over = now - old.expires if not old.says_revoked else timedelta(0)
+        if (verified and same and old.this_update > new.this_update
+                and old.is_verified(known, now)):
+            raise PkiError(ErrorCode.EXPIRED, 'newer revocation data are installed')
+        if (same and (verified or over > timedelta(0))) or over > _KEPT_AFTER_EXPIRY:
+            change.remove(old.fingerprint)
+        else:
+            waiting += same
+    if waiting >= MAX_UNVERIFIED:
+        raise PkiError(ErrorCode.STORAGE, f'{waiting} of the kind wait to be verified; delete some')
 
 
 def _find_key(snapshot: Snapshot, key_id: str) -> KeyRef:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtensionOID
 
 from ccs2_pki.certificate import (
     Certificate,
@@ -33,6 +34,8 @@ from ccs2_pki.profiles import OCSP_SIGNING
 
 MAX_OCSP_SIZE = 16384
 MAX_CRL_SIZE = 1 << 20
+MAX_UNVERIFIED = 16
+"""Responses about one certificate, or lists of one issuer, that may wait to be verified."""
 MAX_AGE = timedelta(days=7)
 CLOCK_SKEW = timedelta(minutes=5)
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -110,9 +113,28 @@ class OcspResponse:
         return min(single.this_update for single in self.singles)
 
     @property
+    def subjects(self) -> frozenset[tuple[bytes, bytes, int]]:
+        """What identifies the certificates that it is about."""
+        return frozenset(single.subject for single in self.singles)
+
+    @property
     def says_revoked(self) -> bool:
         """Tell whether a certificate is revoked by it."""
         return any(single.status is RevocationStatus.REVOKED for single in self.singles)
+
+    def supersedes(self, other: 'OcspResponse') -> bool:
+        """Tell whether this is about all that the other one is about."""
+        return other.subjects <= self.subjects
+
+    def issuers(self, known: Iterable[Certificate]) -> list[Certificate]:
+        """Return those whose certificates it is about."""
+        return [issuer for issuer in known
+                if any(single.is_below(issuer) for single in self.singles)]
+
+    def is_verified(self, known: Iterable[Certificate], now: datetime) -> bool:
+        """Tell whether known issuers vouch for all of it."""
+        issuers = [each for each in self.issuers(known) if self.is_signed_for(each, now)]
+        return all(any(single.is_below(issuer) for issuer in issuers) for single in self.singles)
 
     def is_signed_for(self, issuer: Certificate, now: datetime) -> bool:
         """Tell whether the issuer, or a responder it appointed, made the signature."""
@@ -155,7 +177,7 @@ class Crl:
     next_update: datetime | None
     revoked: frozenset[int] = field(repr=False)
     usable: bool
-    """False with a critical extension (a partial or indirect list): it then proves nothing good."""
+    """False if it is partial, indirect or a delta list: it then proves nothing good."""
     authority_key_id: bytes | None = field(repr=False)
     """Identifier of the issuer's key, None without one."""
     signature_algorithm: SignatureAlgorithm = field(repr=False)
@@ -172,9 +194,22 @@ class Crl:
         return self.next_update or _oldest(self.this_update)
 
     @property
-    def series(self) -> tuple[str, bytes | None]:
-        """What a newer list of the same issuer and key has in common with this one."""
-        return self.issuer, self.authority_key_id
+    def says_revoked(self) -> bool:
+        """Tell whether a certificate is revoked by it."""
+        return bool(self.revoked)
+
+    def supersedes(self, other: 'Crl') -> bool:
+        """Tell whether both are of the same issuer and key."""
+        return (self.source.issuer, self.authority_key_id) == (
+            other.source.issuer, other.authority_key_id)
+
+    def issuers(self, known: Iterable[Certificate]) -> list[Certificate]:
+        """Return those that bear the name of its issuer."""
+        return [issuer for issuer in known if self.is_named_after(issuer)]
+
+    def is_verified(self, known: Iterable[Certificate], now: datetime) -> bool:
+        """Tell whether a known issuer vouches for it."""
+        return any(self.is_signed_by(issuer) for issuer in self.issuers(known))
 
     def is_named_after(self, issuer: Certificate) -> bool:
         """Tell whether the list carries the issuer's name."""
@@ -237,7 +272,9 @@ def parse_crl(der: bytes) -> Crl:
         return Crl(der=bytes(der), issuer=crl.issuer.rfc4514_string(),
                    this_update=crl.last_update_utc, next_update=crl.next_update_utc,
                    revoked=frozenset(entry.serial_number for entry in crl),
-                   usable=not any(extension.critical for extension in crl.extensions),
+                   usable=not any(extension.critical
+                                  or extension.oid == ExtensionOID.DELTA_CRL_INDICATOR
+                                  for extension in crl.extensions),
                    authority_key_id=next(
                        (e.value.key_identifier for e in crl.extensions
                         if isinstance(e.value, x509.AuthorityKeyIdentifier)), None),

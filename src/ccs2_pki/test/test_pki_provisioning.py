@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from ccs2_pki.lab.directory import fill_store
 from ccs2_pki.lab.issuing import certify, crl, issue, ocsp_response
 from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.provisioning import Provisioning
-from ccs2_pki.revocation import name_der
+from ccs2_pki.revocation import MAX_UNVERIFIED, name_der
 from ccs2_pki.selection import (
     ISO2_KEYS,
     ISO20_KEYS,
@@ -231,6 +232,99 @@ def test_crls(filled):
     assert refusal(install, EntryKind.CRL, b'x', NOW) is ErrorCode.MALFORMED
     verdict = filled.verify_chain(pem(secc.chain), None, Role.SECC, NOW)
     assert verdict.result is ChainResult.REVOKED
+
+
+def forged(issued):
+    """The same certificate by name, with another key: what a forger has."""
+    return replace(issued, key=LAB.issued['cps'].key)
+
+
+def forged_response(issued, age):
+    return ocsp_response(issued, NOW, responder=LAB.issued['cps'], age=age)
+
+
+def install_for_contract(provisioning, kind, *data, now=NOW):
+    """Install data of the contract's issuer, which is not in the store: it comes with the car."""
+    provisioning.install(EntryKind.MO_ROOT, root('mo_root'), now)
+    for der in data:
+        provisioning.install(kind, der, now)
+    contract = pem(LAB.issued['contract'].chain)
+    return provisioning.verify_chain(contract, None, Role.CONTRACT, now).result
+
+
+def test_a_forged_ocsp_response_ends_no_revoked(provisioning):
+    contract = LAB.issued['contract']
+    revoked = ocsp_response(contract, NOW, revoked=True)
+    for later in (timedelta(minutes=1), timedelta(0)):
+        assert install_for_contract(
+            provisioning, EntryKind.OCSP_RESPONSE, revoked, forged_response(contract, age=later),
+            ocsp_response(contract, NOW, revoked=True, age=timedelta(minutes=2)),
+        ) is ChainResult.REVOKED
+
+
+def test_a_forged_crl_ends_no_revoked(provisioning):
+    contract = LAB.issued['contract']
+    listed = crl(contract.issuer, [contract], NOW)
+    for der in (listed, crl(forged(contract.issuer), [], NOW + timedelta(minutes=61)),
+                crl(contract.issuer, [contract], NOW + timedelta(minutes=1))):
+        assert install_for_contract(provisioning, EntryKind.CRL, der) is ChainResult.REVOKED
+
+
+def test_what_can_be_verified_replaces_what_cannot(provisioning):
+    secc = LAB.issued['secc']
+    provisioning.install(EntryKind.OCSP_RESPONSE, forged_response(secc, age=timedelta(0)), NOW)
+    provisioning.install(EntryKind.CRL, crl(forged(secc.issuer), [], NOW + timedelta(hours=1)), NOW)
+    fill_store(provisioning.store, [LAB], NOW)
+    for kind, der in ((EntryKind.OCSP_RESPONSE, ocsp_response(secc, NOW)),
+                      (EntryKind.CRL, crl(secc.issuer, [secc], NOW))):
+        before = {info.id for info in provisioning.list(kind)}
+        entry_id, _ = provisioning.install(kind, der, NOW)
+        after = {info.id for info in provisioning.list(kind)}
+        assert after - before <= {entry_id}
+        assert len(before - after) >= 1
+    verdict = provisioning.verify_chain(pem(secc.chain), None, Role.SECC, NOW)
+    assert verdict.result is ChainResult.REVOKED
+
+
+def test_what_cannot_be_verified_does_not_pile_up(provisioning):
+    contract = LAB.issued['contract']
+    responses = [ocsp_response(contract, NOW, age=timedelta(minutes=number))
+                 for number in range(MAX_UNVERIFIED + 1)]
+    lists = [crl(contract.issuer, [contract], NOW - timedelta(minutes=number))
+             for number in range(MAX_UNVERIFIED + 1)]
+    for kind, data in ((EntryKind.OCSP_RESPONSE, responses), (EntryKind.CRL, lists)):
+        for der in data[:-1]:
+            provisioning.install(kind, der, NOW)
+        provisioning.install(kind, data[0], NOW)
+        assert refusal(provisioning.install, kind, data[-1], NOW) is ErrorCode.STORAGE
+    # Those that count no more make room, those that say "revoked" never do so.
+    week = NOW + timedelta(days=8)
+    provisioning.install(EntryKind.OCSP_RESPONSE, ocsp_response(contract, week), week)
+    assert len(provisioning.list(EntryKind.OCSP_RESPONSE)) == 1
+    assert refusal(provisioning.install, EntryKind.CRL, crl(contract.issuer, [], week),
+                   week) is ErrorCode.STORAGE
+
+
+def test_revocation_data_of_the_future_are_refused(filled):
+    tomorrow = NOW + timedelta(days=1)
+    for issued in (LAB.issued['secc'], LAB.issued['contract'], LAB.issued['cps']):
+        for kind, der in ((EntryKind.OCSP_RESPONSE, ocsp_response(issued, tomorrow)),
+                          (EntryKind.CRL, crl(issued.issuer, [], tomorrow))):
+            assert refusal(filled.install, kind, der, NOW) is ErrorCode.CHAIN_INVALID
+
+
+@pytest.mark.parametrize(('extension', 'critical'), [
+    (x509.DeltaCRLIndicator(1), True), (x509.DeltaCRLIndicator(1), False),
+    (x509.IssuingDistributionPoint(None, None, True, False, None, False, False), True)])
+def test_a_list_that_is_not_complete_is_refused(provisioning, extension, critical):
+    contract = LAB.issued['contract']
+    issuer = contract.issuer
+    partial = (x509.CertificateRevocationListBuilder()
+               .issuer_name(issuer.certificate.source.subject)
+               .last_update(NOW).next_update(NOW + timedelta(days=7))
+               .add_extension(extension, critical)
+               .sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    assert refusal(provisioning.install, EntryKind.CRL, partial, NOW) is ErrorCode.UNSUPPORTED
 
 
 def test_verify_chain_uses_the_roots_that_suit(filled):
