@@ -60,6 +60,9 @@ def assess(snapshot: Snapshot, now: datetime | None, warn_before: timedelta,
     """Judge a store; ``now`` None means that the clock is not trusted."""
     findings = [Finding(Severity.ERROR, f'{entry_id[:12]}: damaged on disk')
                 for entry_id in snapshot.damaged]
+    if snapshot.doomed:
+        findings.append(Finding(Severity.WARNING, f'{len(snapshot.doomed)} deleted keys are still '
+                                                  'in a token that was away'))
     with_key = [chain for chain in snapshot.secc_chains if has_key(chain)]
     for chain in snapshot.secc_chains:
         if chain not in with_key:

@@ -29,7 +29,7 @@ _MAX_KEY_SIZE = 4096
 _KEY_ID = re.compile(r'[0-9a-f]{1,64}')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class KeyRef:
     """Where a private key is."""
 

@@ -103,11 +103,11 @@ class Provisioning:
         """Make a key for the station; return (key id, signing request in DER).
 
         The subject is CN (the CPID), O, C and DC=CPO ([V2G2-925]). Raises PkiError (MALFORMED,
-        UNSUPPORTED, STORAGE).
+        NOT_FOUND, UNSUPPORTED, STORAGE).
         """
         subject = _csr_subject(common_name, organization, country)
         with self.store.change() as change:
-            reference = self.store.provider(provider).generate(algorithm)
+            reference = change.generate(provider, algorithm)
             key = self.store.private_key(reference)
             csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(
                 key, _signing_hash(key)).public_bytes(Encoding.DER)

@@ -8,14 +8,15 @@ Layout, all 0600 in 0700 directories::
 
 Objects never change. A change writes new objects and keys first, then replaces ``index.json``
 atomically, and only then removes what the new index does not name. A kill at any point leaves the
-old index or the new one, each with all its objects. Readers need no lock.
+old index or the new one, each with all its objects. Readers need no lock. There is an index before
+there is anything else: objects or keys without one mean that it was lost.
 """
 
 import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -30,7 +31,7 @@ from ccs2_pki.atomic import (
     sync_directory,
     write_file,
 )
-from ccs2_pki.certificate import Certificate, parse_certificate
+from ccs2_pki.certificate import Certificate, KeyAlgorithm, parse_certificate
 from ccs2_pki.errors import ErrorCode, PkiError, malformed
 from ccs2_pki.keys import FileKeys, KeyProvider, KeyRef
 from ccs2_pki.profiles import RootKind
@@ -85,6 +86,20 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """What ``index.json`` says."""
+
+    generation: int = 0
+    entries: tuple[Entry, ...] = ()
+    doomed: tuple[KeyRef, ...] = ()
+    """Keys that nothing needs any more and that their provider could not destroy yet."""
+
+    def keys(self) -> set[KeyRef]:
+        """Return the keys that entries need."""
+        return {entry.key for entry in self.entries if entry.key}
+
+
+@dataclass(frozen=True, slots=True)
 class SeccChain:
     """A chain that the station can present, and the key to it."""
 
@@ -124,6 +139,8 @@ class Snapshot:
     revocation: RevocationData = field(repr=False)
     damaged: tuple[str, ...] = ()
     """Ids of entries whose objects are missing or changed on disk; they are in no other field."""
+    doomed: tuple[KeyRef, ...] = ()
+    """Keys of deleted entries that are still in a token; each change tries to destroy them."""
 
     def certificates(self) -> tuple[Certificate, ...]:
         """Return all roots and all certificates of SECC chains."""
@@ -143,21 +160,23 @@ class Store:
         """
         private_directory(directory, create=create)
         self.directory = directory
-        self.file_keys = FileKeys(directory / 'keys')
+        self._index_path = directory / 'index.json'
         self._objects = directory / 'objects'
+        self._keys = directory / 'keys'
+        self.file_keys = FileKeys(self._keys)
         self._providers: dict[str, KeyProvider] = {p.name: p for p in (self.file_keys, *providers)}
 
     def generation(self) -> int:
         """Return the number of the present state: cheap, for polling."""
-        return self._read_index()[0]
+        return self._read_index().generation
 
     def load(self) -> Snapshot:
         """Read everything."""
         while True:
-            generation, entries = self._read_index()
-            snapshot = self._read_objects(generation, entries)
+            index = self._read_index()
+            snapshot = self._read_objects(index)
             # An object may vanish under a reader when a change removes it: then the index is newer.
-            if not snapshot.damaged or self._read_index()[0] == generation:
+            if not snapshot.damaged or self.generation() == index.generation:
                 return snapshot
 
     def private_key(self, reference: KeyRef) -> PrivateKey:
@@ -173,20 +192,49 @@ class Store:
 
     @contextlib.contextmanager
     def change(self) -> Iterator['Change']:
-        """Change the store: all of it on leaving the block, nothing if the block raises."""
+        """Change the store: all of it on leaving the block, nothing if the block raises.
+
+        A key that nothing needs any more is destroyed. If its token is away, it is remembered, and
+        every further change tries again.
+        """
         with locked(self.directory / 'lock'):
-            generation, entries = self._read_index()
-            change = Change(self, generation, entries)
-            yield change
-            if change.entries == entries:
-                return
-            dropped = {e.key for e in entries if e.key} - {e.key for e in change.entries if e.key}
-            doomed = [(self.provider(key.provider), key) for key in dropped]
-            self._write_index(generation + 1, change.entries)
-            change.generation = generation + 1
-            for provider, key in doomed:
-                provider.delete(key)
-            self._collect(change.entries)
+            index = self._read_index()
+            if not self._index_path.exists():
+                self._write_index(index)
+            change = Change(self, index.generation, index.entries)
+            try:
+                yield change
+                if change.entries != index.entries:
+                    self._commit(index, change)
+            except BaseException:
+                with contextlib.suppress(PkiError):
+                    self._destroy(change.generated)
+                raise
+
+    def _commit(self, index: Index, change: 'Change') -> None:
+        new = Index(index.generation + 1, change.entries)
+        dropped = {key for key in index.keys() - new.keys() if key.provider != self.file_keys.name}
+        for key in dropped:
+            self.provider(key.provider)  # raises if nobody here can ever reach the key
+        self._write_index(replace(new, doomed=(*index.doomed, *dropped)))
+        self._destroy(())
+        change.generation = self.generation()
+        self._collect(change.entries)
+
+    def _destroy(self, keys: Iterable[KeyRef]) -> None:
+        """Destroy these keys and the doomed ones, but none that the index needs."""
+        index = self._read_index()
+        left = tuple(key for key in sorted({*index.doomed, *keys} - index.keys())
+                     if not self._is_destroyed(key))
+        if left != index.doomed:
+            self._write_index(replace(index, generation=index.generation + 1, doomed=left))
+
+    def _is_destroyed(self, key: KeyRef) -> bool:
+        try:
+            self.provider(key.provider).delete(key)
+        except PkiError:
+            return False
+        return True
 
     def write_object(self, data: bytes) -> str:
         """Write an object and return its name; it belongs to nothing until an index names it."""
@@ -205,22 +253,26 @@ class Store:
             raise PkiError(ErrorCode.STORAGE, f'object {name} is damaged')
         return data
 
-    def _read_index(self) -> tuple[int, tuple[Entry, ...]]:
-        try:
-            data = read_file(self.directory / 'index.json', _MAX_INDEX_SIZE)
-        except FileNotFoundError:
-            return 0, ()
-        return _parse_index(data)
+    def _read_index(self) -> Index:
+        with contextlib.suppress(FileNotFoundError):
+            return _parse_index(read_file(self._index_path, _MAX_INDEX_SIZE))
+        filled = any(any(folder.glob('[!.]*')) for folder in (self._objects, self._keys))
+        with contextlib.suppress(FileNotFoundError):  # another's first change came in between
+            return _parse_index(read_file(self._index_path, _MAX_INDEX_SIZE))
+        if filled:
+            raise PkiError(ErrorCode.STORAGE, f'index.json is missing from {self.directory}, which '
+                                              'holds objects or keys; restore it from a backup')
+        return Index()
 
-    def _write_index(self, generation: int, entries: Sequence[Entry]) -> None:
-        if len(entries) > MAX_ENTRIES:
+    def _write_index(self, index: Index) -> None:
+        if len(index.entries) > MAX_ENTRIES:
             raise PkiError(ErrorCode.STORAGE, f'store is full: {MAX_ENTRIES} entries')
-        write_file(self.directory / 'index.json', _format_index(generation, entries))
+        write_file(self._index_path, _format_index(index))
 
-    def _read_objects(self, generation: int, entries: tuple[Entry, ...]) -> Snapshot:
+    def _read_objects(self, index: Index) -> Snapshot:
         found: dict[EntryKind, list[Any]] = {kind: [] for kind in EntryKind}
         damaged = []
-        for entry in entries:
+        for entry in index.entries:
             try:
                 found[entry.kind].append(_decode(entry, [self.read_object(name)
                                                          for name in entry.objects]))
@@ -228,14 +280,14 @@ class Store:
                 damaged.append(entry.id)
         v2g_roots: list[Certificate] = found[EntryKind.V2G_ROOT]
         return Snapshot(
-            generation=generation, entries=entries,
+            generation=index.generation, entries=index.entries,
             roots={kind: tuple(found[EntryKind(kind.value)]) for kind in RootKind},
             secc_chains=tuple(_with_root(chain, v2g_roots)
                               for chain in found[EntryKind.SECC_CHAIN]),
             pending_keys=tuple(found[EntryKind.PENDING_KEY]),
             revocation=RevocationData(tuple(found[EntryKind.OCSP_RESPONSE]),
                                       tuple(found[EntryKind.CRL])),
-            damaged=tuple(damaged))
+            damaged=tuple(damaged), doomed=index.doomed)
 
     def _collect(self, entries: Sequence[Entry]) -> None:
         """Remove files that the index does not name: replaced, or left by an interrupted change."""
@@ -244,7 +296,7 @@ class Store:
         for reference in set(self.file_keys.held()) - keys:
             self.file_keys.delete(reference)
         try:
-            for folder in (self.directory, self._objects, self.directory / 'keys'):
+            for folder in (self.directory, self._objects, self._keys):
                 for path in folder.glob(f'{TEMPORARY_PREFIX}*'):
                     path.unlink(missing_ok=True)
             for path in self._objects.glob('*'):
@@ -263,6 +315,14 @@ class Change:
         self.store = store
         self.generation = generation
         self.entries = entries
+        self.generated: list[KeyRef] = []
+        """Keys made for this change; they go if it does not come about."""
+
+    def generate(self, provider: str, algorithm: KeyAlgorithm) -> KeyRef:
+        """Make a key; raises PkiError (NOT_FOUND, UNSUPPORTED, STORAGE)."""
+        reference = self.store.provider(provider).generate(algorithm)
+        self.generated.append(reference)
+        return reference
 
     def put(self, kind: EntryKind, entry_id: str, objects: Sequence[bytes],
             key: KeyRef | None = None) -> None:
@@ -302,15 +362,23 @@ def _with_root(chain: SeccChain, roots: Sequence[Certificate]) -> SeccChain:
     return replace(chain, root=root)
 
 
-def _format_index(generation: int, entries: Sequence[Entry]) -> bytes:
+def _format_index(index: Index) -> bytes:
     lines = [{'id': entry.id, 'kind': entry.kind.value, 'objects': entry.objects,
-              'key': entry.key and {'provider': entry.key.provider, 'id': entry.key.id}}
-             for entry in entries]
-    return json.dumps({'format': _FORMAT, 'generation': generation, 'entries': lines},
+              'key': entry.key and _format_key(entry.key)} for entry in index.entries]
+    return json.dumps({'format': _FORMAT, 'generation': index.generation, 'entries': lines,
+                       'doomed': [_format_key(key) for key in index.doomed]},
                       indent=1).encode() + b'\n'
 
 
-def _parse_index(data: bytes) -> tuple[int, tuple[Entry, ...]]:
+def _format_key(key: KeyRef) -> dict[str, str]:
+    return {'provider': key.provider, 'id': key.id}
+
+
+def _parse_key(line: Mapping[str, Any]) -> KeyRef:
+    return KeyRef(str(line['provider']), str(line['id']))
+
+
+def _parse_index(data: bytes) -> Index:
     try:
         index = json.loads(data)
         if index['format'] != _FORMAT:
@@ -318,7 +386,8 @@ def _parse_index(data: bytes) -> tuple[int, tuple[Entry, ...]]:
         generation = index['generation']
         if not isinstance(generation, int) or generation < 0:
             raise ValueError('generation')
-        return generation, tuple(_parse_entry(line) for line in index['entries'])
+        return Index(generation, tuple(_parse_entry(line) for line in index['entries']),
+                     tuple(_parse_key(line) for line in index.get('doomed', ())))
     except (PkiError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PkiError(ErrorCode.STORAGE, 'index.json is damaged') from None
 
@@ -329,4 +398,4 @@ def _parse_entry(line: Mapping[str, Any]) -> Entry:
         raise ValueError('id')
     key = line['key']
     return Entry(line['id'], EntryKind(line['kind']), objects,
-                 None if key is None else KeyRef(str(key['provider']), str(key['id'])))
+                 None if key is None else _parse_key(key))

@@ -9,6 +9,7 @@ import random
 import signal
 import stat
 import time
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -16,15 +17,22 @@ from hypothesis import strategies as st
 from pki_lab import NOW, hierarchy
 
 from ccs2_pki.atomic import write_file
+from ccs2_pki.certificate import KeyAlgorithm
 from ccs2_pki.errors import ErrorCode, PkiError
+from ccs2_pki.health import assess
 from ccs2_pki.keys import FileKeys, KeyRef, generate_key, public_key_id
 from ccs2_pki.lab.issuing import ocsp_response
 from ccs2_pki.profiles import RootKind
+from ccs2_pki.provisioning import Provisioning
 from ccs2_pki.store import MAX_ENTRIES, Entry, EntryKind, Snapshot, Store, _parse_index
 
 LAB = hierarchy('iso2')
 ROOT = LAB.issued['v2g_root'].certificate
 OTHER = LAB.issued['mo_root'].certificate
+
+
+def full_disk(descriptor, data):
+    raise OSError(28, 'No space left on device')
 
 
 @pytest.fixture
@@ -133,6 +141,136 @@ def test_leftovers_of_interrupted_changes_are_removed(store):
     assert len(list((store.directory / 'objects').iterdir())) == 5
 
 
+def test_without_its_index_a_store_is_not_empty_but_broken(store):
+    fill(store)
+    (store.directory / 'index.json').unlink()
+    files = sorted(store.directory.rglob('*'))
+    for use in (store.load, store.generation, Store(store.directory).load,
+                lambda: store.change().__enter__()):
+        with pytest.raises(PkiError, match=r'index\.json is missing') as error:
+            use()
+        assert error.value.code is ErrorCode.STORAGE
+        assert str(store.directory) in str(error.value)
+    assert sorted(store.directory.rglob('*')) == files
+
+
+def test_a_reader_is_not_deceived_by_the_first_change(store, monkeypatch):
+    read = store._objects.__class__.glob
+
+    def slow_look(folder, pattern):
+        with monkeypatch.context() as undone:
+            undone.setattr(store._objects.__class__, 'glob', read)
+            fill(Store(store.directory))
+        monkeypatch.setattr(store._objects.__class__, 'glob', read)
+        return read(folder, pattern)
+
+    monkeypatch.setattr(store._objects.__class__, 'glob', slow_look)
+    assert store.generation() == 1
+
+
+class Token:
+    """A key provider that can be pulled out."""
+
+    name = 'token'
+
+    def __init__(self):
+        self.keys = {}
+        self.away = False
+        self.mute = False
+
+    def _need(self, broken=False):
+        if self.away or broken:
+            raise PkiError(ErrorCode.STORAGE, 'the token is away')
+
+    def generate(self, algorithm):
+        self._need()
+        key = generate_key(algorithm)
+        reference = KeyRef(self.name, public_key_id(key.public_key()))
+        self.keys[reference] = key
+        return reference
+
+    def load(self, reference):
+        self._need(self.mute)
+        return self.keys[reference]
+
+    def holds(self, reference):
+        return not self.away and reference in self.keys
+
+    def delete(self, reference):
+        self._need()
+        self.keys.pop(reference, None)
+
+
+@pytest.fixture
+def token():
+    return Token()
+
+
+@pytest.fixture
+def on_token(tmp_path, token):
+    return Provisioning(Store(tmp_path / 'pki', create=True, providers=[token]))
+
+
+def put_root(store):
+    with store.change() as change:
+        change.put(EntryKind.MO_ROOT, OTHER.fingerprint, [OTHER.der])
+
+
+def test_a_key_whose_token_is_away_is_destroyed_later(on_token, token):
+    key_id, _ = on_token.create_csr(KeyAlgorithm.P256, 'a', 'b', provider='token')
+    kept_id, _ = on_token.create_csr(KeyAlgorithm.P256, 'a', 'b', provider='token')
+    store = on_token.store
+    token.away = True
+    assert on_token.delete(key_id) == store.generation()
+    assert [info.id for info in on_token.list()] == [kept_id]
+    assert [key.id for key in store.load().doomed] == [key_id]
+    assert 'still in a token' in assess(
+        store.load(), NOW, timedelta(days=30), on_token.has_key).message
+    put_root(store)  # the token is still away
+    put_root(Store(store.directory))  # and here nobody knows it
+    assert [key.id for key in store.load().doomed] == [key_id]
+    token.away = False
+    before = store.generation()
+    on_token.delete(OTHER.fingerprint)
+    assert [key.id for key in token.keys] == [kept_id]
+    assert store.load().doomed == ()
+    assert store.generation() > before
+
+
+@pytest.mark.parametrize('trouble', ['signature', 'disk', 'room'])
+def test_a_request_that_fails_leaves_no_key(on_token, token, trouble, monkeypatch):
+    put_root(on_token.store)
+    if trouble == 'signature':
+        token.mute = True
+    elif trouble == 'room':
+        monkeypatch.setattr('ccs2_pki.store.MAX_ENTRIES', 1)
+    else:
+        monkeypatch.setattr(os, 'write', full_disk)
+    for provider in ('token', 'file') if trouble == 'room' else ('token',):
+        with pytest.raises(PkiError):
+            on_token.create_csr(KeyAlgorithm.P256, 'a', 'b', provider=provider)
+    assert token.keys == {}
+    assert on_token.store.file_keys.held() == []
+    assert on_token.store.generation() == 1
+
+
+def test_a_key_of_a_failed_request_is_remembered_if_its_token_has_gone(on_token, token):
+    put_root(on_token.store)
+    load = token.load
+
+    def pulled(reference):
+        token.away = True
+        return load(reference)
+
+    token.load = pulled
+    with pytest.raises(PkiError):
+        on_token.create_csr(KeyAlgorithm.P256, 'a', 'b', provider='token')
+    assert len(token.keys) == 1
+    token.away = False
+    on_token.delete(OTHER.fingerprint)
+    assert token.keys == {}
+
+
 def test_nobody_else_can_read_anything(store, monkeypatch):
     os.umask(0)
     try:
@@ -219,18 +357,22 @@ def test_damage_is_contained_and_told(store):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
                     lambda inner: st.lists(inner, max_size=3)
                     | st.dictionaries(st.sampled_from(['format', 'generation', 'entries', 'id',
-                                                       'kind', 'objects', 'key']), inner)))
+                                                       'kind', 'objects', 'key', 'doomed',
+                                                       'provider']), inner)))
 @settings(deadline=None)
 def test_a_damaged_index_is_a_clear_error(value):
     for text in (json.dumps(value), json.dumps({'format': 1, 'generation': 1, 'entries': value}),
+                 json.dumps({'format': 1, 'generation': 1, 'entries': [], 'doomed': value}),
+                 json.dumps({'format': 1, 'generation': 1, 'entries': [], 'doomed': [value]}),
                  json.dumps({'format': 1, 'generation': 1, 'entries': [value]})):
         try:
-            generation, entries = _parse_index(text.encode())
+            index = _parse_index(text.encode())
         except PkiError as error:
             assert error.code is ErrorCode.STORAGE  # noqa: PT017 - both outcomes are right
         else:
-            assert generation >= 0
-            assert all(isinstance(entry, Entry) for entry in entries)
+            assert index.generation >= 0
+            assert all(isinstance(entry, Entry) for entry in index.entries)
+            assert all(isinstance(key, KeyRef) for key in index.doomed)
 
 
 @given(st.binary(max_size=60))
@@ -253,10 +395,7 @@ def test_a_full_disk_keeps_the_old_state(store, monkeypatch):
     fill(store)
     before = store.load()
 
-    def full(descriptor, data):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(os, 'write', full)
+    monkeypatch.setattr(os, 'write', full_disk)
     with pytest.raises(PkiError, match='No space left') as error, store.change() as change:
         change.put(EntryKind.MO_ROOT, OTHER.fingerprint, [OTHER.der])
     monkeypatch.undo()
@@ -317,7 +456,8 @@ def test_the_index_is_the_last_thing_written(store, monkeypatch):
     monkeypatch.setattr(os, 'rename', recorded)
     fill(store)
     assert targets[-1] == 'index.json'
-    assert len(targets) == 1 + 4 + 1
+    assert targets[0] == 'index.json'  # the empty one: before it there is nothing to lose
+    assert len(targets) == 1 + 1 + 4 + 1
 
 
 # Kills
