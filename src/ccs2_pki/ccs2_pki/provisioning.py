@@ -285,8 +285,8 @@ def _find_key(snapshot: Snapshot, key_id: str) -> KeyRef:
 
 def _csr_subject(common_name: str, organization: str, country: str) -> x509.Name:
     for what, text in (('common name', common_name), ('organization', organization)):
-        if not 1 <= len(text) <= 64 or not text.isprintable():
-            raise malformed(f'{what}: 1 to 64 printable characters')
+        if not text.isprintable() or not 1 <= len(text.encode()) <= 64:
+            raise malformed(f'{what}: 1 to 64 octets of printable characters (UTF-8)')
     if country and not _COUNTRY.fullmatch(country):
         raise malformed('country: two capital letters (ISO 3166), or none')
     attributes = [(NameOID.COMMON_NAME, common_name), (NameOID.ORGANIZATION_NAME, organization)]

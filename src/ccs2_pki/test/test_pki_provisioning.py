@@ -366,6 +366,19 @@ def test_any_subject_of_a_request_is_used_or_refused(names, organization, countr
             assert names in [attribute.value for attribute in subject]
 
 
+@pytest.mark.parametrize(('text', 'fits'), [
+    ('é' * 32, True), ('é' * 33, False), ('a' * 64, True), ('a' * 65, False), ('', False),
+    ('\U0001F50C' * 16, True), ('\U0001F50C' * 17, False), ('\ud800', False), ('a\n', False)])
+def test_names_in_a_request_are_bounded_in_octets(provisioning, text, fits):
+    for names in ((text, 'Operator'), ('DECC2S0001', text)):
+        if fits:
+            provisioning.create_csr(KeyAlgorithm.P256, *names)
+        else:
+            assert refusal(provisioning.create_csr, KeyAlgorithm.P256,
+                           *names) is ErrorCode.MALFORMED
+    assert len(provisioning.list()) == 2 * fits
+
+
 def test_no_key_of_another_kind(provisioning):
     assert refusal(provisioning.create_csr, KeyAlgorithm.OTHER, 'a', 'b') is ErrorCode.UNSUPPORTED
     assert refusal(provisioning.create_csr, KeyAlgorithm.P256, 'a', 'b',
