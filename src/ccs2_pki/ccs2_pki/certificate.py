@@ -32,6 +32,9 @@ MAX_CHAIN_SIZE = 65536
 MAX_CERTIFICATES = 10
 """Certificates in one file."""
 
+MAX_NAME_TEXT = 128
+"""Characters of a name that people are shown."""
+
 PublicKey = ec.EllipticCurvePublicKey | ed448.Ed448PublicKey
 
 
@@ -76,7 +79,7 @@ class Certificate:
 
     der: bytes = field(repr=False)
     subject: str
-    """RFC 4514 text."""
+    """For people, see :func:`name_text`."""
     issuer: str
     serial: int
     not_before: datetime
@@ -102,6 +105,11 @@ class Certificate:
     def fingerprint(self) -> str:
         """SHA-256 of the DER encoding, hexadecimal: the certificate's id in the store."""
         return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def issuer_name(self) -> str:
+        """Issuer as RFC 4514 writes it, exactly: for messages, not for people."""
+        return self.source.issuer.rfc4514_string()
 
     @property
     def common_name(self) -> str:
@@ -177,8 +185,8 @@ def _read(der: bytes) -> Certificate:
     access = _extension(extensions, x509.AuthorityInformationAccess)
     return Certificate(
         der=der,
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
+        subject=name_text(certificate.subject),
+        issuer=name_text(certificate.issuer),
         serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -200,6 +208,16 @@ def _read(der: bytes) -> Certificate:
             if d.access_method == AuthorityInformationAccessOID.OCSP
             and isinstance(d.access_location, x509.UniformResourceIdentifier)),
         source=certificate)
+
+
+def name_text(name: x509.Name) -> str:
+    """Return a name for people: one short line by RFC 4514, whatever a stranger has put into it.
+
+    Names are compared as what they are, never by this text.
+    """
+    text = ''.join(character if character.isprintable() else '\N{REPLACEMENT CHARACTER}'
+                   for character in name.rfc4514_string())
+    return text if len(text) <= MAX_NAME_TEXT else text[:MAX_NAME_TEXT - 1] + '…'
 
 
 def signature_algorithm(identifier: x509.ObjectIdentifier) -> SignatureAlgorithm:

@@ -26,6 +26,7 @@ from ccs2_pki.certificate import (
     SignatureAlgorithm,
     digest,
     key_bits,
+    name_text,
     parse_certificate,
     signature_algorithm,
 )
@@ -173,6 +174,7 @@ class Crl:
 
     der: bytes = field(repr=False)
     issuer: str
+    """For people."""
     this_update: datetime
     next_update: datetime | None
     revoked: frozenset[int] = field(repr=False)
@@ -269,7 +271,7 @@ def parse_crl(der: bytes) -> Crl:
         raise malformed(f'CRL of {len(der)} octets, at most {MAX_CRL_SIZE}')
     try:
         crl = x509.load_der_x509_crl(der)
-        return Crl(der=bytes(der), issuer=crl.issuer.rfc4514_string(),
+        return Crl(der=bytes(der), issuer=name_text(crl.issuer),
                    this_update=crl.last_update_utc, next_update=crl.next_update_utc,
                    revoked=frozenset(entry.serial_number for entry in crl),
                    usable=not any(extension.critical

@@ -158,6 +158,27 @@ def test_iso2_has_no_vehicle_certificates():
                        Role.VEHICLE, NOW).result is ChainResult.LEAF_SUBJECT
 
 
+@pytest.mark.parametrize('trouble', [
+    {}, {'start': -400, 'days': 399}, {'start': 30}, {'key_usage': frozenset()}, {'is_ca': True},
+    {'critical_extension': True}])
+def test_what_a_stranger_puts_into_a_name_is_one_printable_line(trouble):
+    lab = hierarchy('iso2')
+    subject = (('O', 'o' * 64), ('O', 'o' * 64), ('DC', 'MO'),
+               ('CN', 'x\n[ERROR] [safety]: forged \x1b[31m\u202e'))
+    rogue = issue(replace(lab.plans['mo_root'], subject=subject), None, lab.generation.algorithm,
+                  NOW)
+    for issuer in (rogue, lab.issued['mo_sub2']):
+        leaf = issue(replace(lab.plans['contract'], subject=subject, **trouble), issuer,
+                     lab.generation.algorithm, NOW)
+        result = contract_verdict([c.der for c in leaf.chain], lab.roots(), NOW)
+        assert result.accepted == (issuer is not rogue and not trouble)
+        for text in (result.message, leaf.certificate.subject, leaf.certificate.issuer):
+            assert text.isprintable()
+            assert len(text) <= 200
+        assert '[ERROR] [safety]: forged' in leaf.certificate.subject
+    assert '\n' in leaf.certificate.common_name  # what is compared is as it was received
+
+
 def test_mixed_algorithms_are_refused():
     lab = hierarchy('iso20')
     other = hierarchy('iso20-ed448')

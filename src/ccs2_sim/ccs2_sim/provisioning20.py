@@ -107,7 +107,7 @@ class ContractProvider20:
             return _R.WARNING_NO_CONTRACT_MATCHING_PCID_FOUND
         root = self.service_root
         if not any(
-                (each.x509_issuer_name, each.x509_serial_number) == (root.issuer, root.serial)
+                (each.x509_issuer_name, each.x509_serial_number) == (root.issuer_name, root.serial)
                 for each in message.list_of_root_certificate_ids.root_certificate_id):
             # The car could not check who has signed.
             return _R.WARNING_NO_CERTIFICATE_AVAILABLE

@@ -278,7 +278,7 @@ def _payment_selected(evcc: Iso2Evcc, body: iso2.PaymentServiceSelectionRes) -> 
 def _roots(evcc: Iso2Evcc) -> iso2.ListOfRootCertificateIDs:
     roots = evcc.wallet.roots if evcc.wallet is not None else ()
     return iso2.ListOfRootCertificateIDs(root_certificate_id=[
-        xmldsig.X509IssuerSerial(x509_issuer_name=root.issuer, x509_serial_number=root.serial)
+        xmldsig.X509IssuerSerial(x509_issuer_name=root.issuer_name, x509_serial_number=root.serial)
         for root in roots])
 
 

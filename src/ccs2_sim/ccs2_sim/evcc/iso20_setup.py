@@ -119,7 +119,8 @@ def _ask_installation(evcc: Iso20Evcc) -> Element:
             id=SIGNED_ID, certificate=leaf,
             sub_certificates=common.SubCertificates(certificate=sub_cas) if sub_cas else None),
         list_of_root_certificate_ids=common.ListOfRootCertificateIDs(root_certificate_id=[
-            xmldsig.X509IssuerSerial(x509_issuer_name=root.issuer, x509_serial_number=root.serial)
+            xmldsig.X509IssuerSerial(
+                x509_issuer_name=root.issuer_name, x509_serial_number=root.serial)
             for root in roots]),
         maximum_contract_certificate_chains=settings.most_contracts,
         prioritized_emaids=common.EMAIDList(emaid=list(settings.preferred_contracts))
