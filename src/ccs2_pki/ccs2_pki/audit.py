@@ -64,10 +64,10 @@ class AuditFile:
                 raise storage_error('cannot write the audit trail', error) from None
 
     def records(self) -> Iterator[AuditRecord]:
-        """Read the records of the present file, oldest first; skips a line cut by a power cut."""
+        """Read the records of the present file, oldest first; skips a line that is damaged."""
         if not self._path.exists():
             return
-        with self._path.open(encoding='ascii') as lines:
+        with self._path.open(encoding='ascii', errors='replace') as lines:
             for line in lines:
                 try:
                     yield AuditRecord(**json.loads(line))

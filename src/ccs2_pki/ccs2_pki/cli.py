@@ -5,9 +5,10 @@ no token. Every change is written to the audit trail.
 """
 
 import argparse
-import getpass
 import json
+import math
 import os
+import pwd
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from ccs2_pki.profiles import Role, RootKind
 from ccs2_pki.provisioning import CredentialInfo, Provisioning
 from ccs2_pki.revocation import ocsp_hash_data, ocsp_request
 from ccs2_pki.store import EntryKind, Store
-from ccs2_pki.tokens import TokenFile, TokenRecord, TokenRole
+from ccs2_pki.tokens import MAX_LIFETIME, TokenFile, TokenRecord, TokenRole
 from ccs2_pki.trusted_time import trusted_now
 
 DEFAULT_STORE = '/var/lib/ccs2/pki'
@@ -46,11 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         result = options.command(options)
-    except PkiError as error:
-        _report_error(options, error)
-        return 1
-    except OSError as error:
-        _report_error(options, PkiError(ErrorCode.STORAGE, str(error)))
+    except (PkiError, OSError) as error:
+        _report_error(options, _refusal(error))
         return 1
     try:
         if options.json:
@@ -61,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if result.get('accepted', True) else 1
+
+
+def _refusal(error: PkiError | OSError) -> PkiError:
+    """Return an error with its code; what the file system refuses is STORAGE."""
+    return error if isinstance(error, PkiError) else PkiError(ErrorCode.STORAGE, str(error))
 
 
 def _report_error(options: Arguments, error: PkiError) -> None:
@@ -99,16 +102,26 @@ def _audited(options: Arguments, store: Store, operation: str,
              work: Callable[[], tuple[Result, str]]) -> Result:
     """Run a change and write to the audit trail how it went."""
     result: Result = {}
-    code, detail = 0, ''
+    code, detail = int(ErrorCode.UNKNOWN), ''
     try:
         result, detail = work()
-    except PkiError as error:
-        code, detail = int(error.code), str(error)
+        code = 0
+    except (PkiError, OSError) as error:
+        refusal = _refusal(error)
+        code, detail = int(refusal.code), str(refusal)
         raise
     finally:
         AuditFile(options.store).append(record(
-            operation, f'local:{getpass.getuser()}', allowed=True, result=code, detail=detail))
+            operation, f'local:{_user()}', allowed=True, result=code, detail=detail))
     return result
+
+
+def _user() -> str:
+    """Return who runs this by the kernel's word; the environment says what anybody likes."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _as_json(info: CredentialInfo) -> Result:
@@ -345,7 +358,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument('--root', choices=[kind.value for kind in RootKind])
     sub.add_argument('--at', type=_moment, help='at this time (ISO 8601) instead of now')
     sub = command('status', _status, 'tell whether the store is fit for the next car')
-    sub.add_argument('--warn-days', type=int, default=30, help='days before an expiry to warn')
+    sub.add_argument('--warn-days', type=_number_up_to(36500.0), default=30.0,
+                     help='days before an expiry to warn')
     sub = command('ocsp-request', _ocsp_request, 'make an OCSP request to take to the responder')
     sub.add_argument('certificate', type=Path)
     sub.add_argument('issuer', type=Path)
@@ -365,11 +379,25 @@ def _add_token_commands(commands: Any, command: Callable[..., argparse.ArgumentP
     sub.add_argument('name', help='whom it is for; appears in the audit trail')
     sub.add_argument('--role', action='append', required=True,
                      choices=[role.value for role in TokenRole])
-    sub.add_argument('--hours', type=float, default=8.0, help='lifetime (default 8)')
+    sub.add_argument('--hours', type=_number_up_to(MAX_LIFETIME / timedelta(hours=1)), default=8.0,
+                     help='lifetime (default 8)')
     command('list', _token_list, 'show the tokens, not their secrets', _show_lines('tokens'),
             parent=parent)
     sub = command('revoke', _token_revoke, 'forget a token', parent=parent)
     sub.add_argument('id')
+
+
+def _number_up_to(most: float) -> Callable[[str], float]:
+    """Return a reader of numbers from 0 to ``most``."""
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0.0 <= number <= most:
+            raise argparse.ArgumentTypeError(f'{text!r} is no number from 0 to {most:g}')
+        return number
+    return read
 
 
 def _moment(text: str) -> datetime:

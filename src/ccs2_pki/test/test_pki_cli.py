@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import stat
 from datetime import UTC, datetime, timedelta
 
@@ -12,10 +13,12 @@ from cryptography.x509 import ocsp
 from ccs2_pki.certificate import parse_certificates
 from ccs2_pki.chains import ChainResult, anchors_for, check_der_chain
 from ccs2_pki.cli import _parser, main
+from ccs2_pki.errors import ErrorCode
 from ccs2_pki.keys import public_key_id
 from ccs2_pki.lab.directory import read_certificate, read_credential
 from ccs2_pki.lab.hierarchy import GENERATIONS
 from ccs2_pki.profiles import Role, RootKind
+from ccs2_pki.provisioning import Provisioning
 from ccs2_pki.revocation import RevocationData, parse_ocsp
 
 
@@ -108,6 +111,62 @@ def test_errors_have_a_code_and_a_reason(run, lab, capsys, tmp_path):
     assert len(run('audit')['records']) == 7
     assert main(['delete', 'abc', '--store', str(tmp_path / 'store')]) == 1
     assert 'nothing with id abc' in capsys.readouterr().err
+
+
+def test_the_audit_trail_tells_success_failure_and_who(run, lab, monkeypatch):
+    run('init')
+    for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
+        monkeypatch.setenv(name, 'president')
+    files = lab / 'lab' / 'iso2'
+    run('install', 'v2g-root', files / 'certs' / 'v2g_root.pem')
+    run('install', 'v2g-root', files / 'nothing.pem', expect=1)
+    run('install', 'v2g-root', files / 'keys' / 'secc.pem', expect=1)
+
+    def surprise(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(Provisioning, 'delete', surprise)
+    with pytest.raises(RuntimeError):
+        run('delete', 'abc')
+    records = run('audit')['records']
+    assert [record['result'] for record in records] == [
+        0, ErrorCode.STORAGE, ErrorCode.MALFORMED, ErrorCode.UNKNOWN]
+    assert {record['principal'] for record in records} == {
+        f'local:{pwd.getpwuid(os.geteuid()).pw_name}'}
+
+
+def test_a_user_without_a_name_is_told_by_number(run, monkeypatch):
+    run('init')
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, 'getpwuid', unknown)
+    run('delete', 'abc', expect=1)
+    [record] = run('audit')['records']
+    assert record['principal'] == f'local:{os.geteuid()}'
+
+
+def test_a_damaged_audit_trail_is_still_shown(run, tmp_path):
+    run('init')
+    run('delete', 'abc', expect=1)
+    trail = tmp_path / 'store' / 'audit.jsonl'
+    trail.write_bytes(b'\xff\xfe\n[]\n' + trail.read_bytes() + b'\xff\n')
+    run('delete', 'abc', expect=1)
+    assert [record['operation'] for record in run('audit')['records']] == ['delete'] * 2
+
+
+@pytest.mark.parametrize('arguments', [
+    ['token', 'create', 'x', '--role', 'read', '--hours', 'nan'],
+    ['token', 'create', 'x', '--role', 'read', '--hours', '1e300'],
+    ['token', 'create', 'x', '--role', 'read', '--hours', '-1'],
+    ['status', '--warn-days', '99999999999'], ['status', '--warn-days', 'inf'],
+    ['status', '--warn-days', 'x']])
+def test_numbers_out_of_range_are_a_clear_error(arguments, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, '--store', str(tmp_path)])
+    assert end.value.code == 2
+    assert 'is no number from 0 to' in capsys.readouterr().err
 
 
 def test_without_a_kept_clock_nothing_is_installed(lab, tmp_path, capsys, monkeypatch):
