@@ -114,7 +114,7 @@ def private_directory(path: Path, *, create: bool) -> None:
     """
     try:
         if create and not path.exists():
-            path.mkdir(mode=0o700, parents=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # another may have been faster
             sync_directory(path.parent)
         status = os.lstat(path)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import signal
 import stat
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -326,6 +327,20 @@ def test_a_directory_that_others_could_enter_is_refused(store, tmp_path):
     with pytest.raises(PkiError) as error:
         Store(tmp_path / 'nothing')
     assert error.value.code is ErrorCode.NOT_FOUND
+
+
+def test_two_may_make_a_store_at_once(tmp_path, monkeypatch):
+    directory = tmp_path / 'pki'
+    exists = Path.exists
+
+    def overtaken(path, **options):
+        known = exists(path, **options)
+        if path == directory:
+            path.mkdir(mode=0o700, exist_ok=True)
+        return known
+
+    monkeypatch.setattr(Path, 'exists', overtaken)
+    assert Store(directory, create=True).generation() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give files away')
