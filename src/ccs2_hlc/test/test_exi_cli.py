@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -241,6 +242,19 @@ def test_mistakes_are_explained(capsys, arguments, reason):
     captured = capsys.readouterr()
     assert reason in captured.err
     assert 'Traceback' not in captured.err
+
+
+@pytest.mark.parametrize('messages', [1, 2000])
+def test_who_reads_no_further_is_no_error(tmp_path, messages):
+    file = tmp_path / 'messages'
+    file.write_text(f'{exi.encode(CHOICE).hex()}\n' * messages)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, '-m', 'ccs2_hlc.exi', 'decode', '--schema', 'sap', str(file)],
+        stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b'')
 
 
 def test_it_runs_as_a_module():

@@ -45,13 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         failed: bool = options.run(options)
-    except (UsageError, ExiError, OSError, ValueError) as error:
-        print(f'exi: {error}', file=sys.stderr)
-        return 1
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output (head, less) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (UsageError, ExiError, OSError, ValueError) as error:
+        print(f'exi: {error}', file=sys.stderr)
+        return 1
     return int(failed)
 
 
