@@ -108,6 +108,15 @@ def test_a_bad_stream_says_where_and_why(data, reason, bit):
     assert isinstance(caught.value, ValueError)
 
 
+def test_a_character_of_eleven_octets_is_refused():
+    # Parameter/@Name of two characters; the first has octets without end. What follows them would
+    # be a whole fragment if those bits were read again.
+    data = bytes.fromhex('808a025063c3cbd3c3cbd3c3cbd3c1e8')
+    with pytest.raises(exi.ExiError, match='a character has more than 64 bits') as caught:
+        exi.decode_fragment('iso2', data)
+    assert (caught.value.bit_offset, caught.value.path) == (25, 'Parameter/@Name')
+
+
 def test_an_error_survives_pickling():
     error = exi.ExiError('reason', 7, 'a/b')
     again = pickle.loads(pickle.dumps(error))

@@ -81,6 +81,7 @@ cdef object read_characters(Reader *reader, Py_ssize_t length):
     """Read ``length`` code points; the caller has checked that as many octets are left."""
     cdef Py_ssize_t start = reader.bits.position
     cdef Py_ssize_t i
+    cdef int outcome
     cdef uint64_t point = 0
     cdef uint8_t high = 0
     cdef uint8_t *octets
@@ -100,8 +101,11 @@ cdef object read_characters(Reader *reader, Py_ssize_t length):
         raise MemoryError
     try:
         for i in range(length):
-            if take_unsigned(&reader.bits, &point) < 0:
+            outcome = take_unsigned(&reader.bits, &point)
+            if outcome < 0:
                 fail_reading(reader, 'the stream ends too early')
+            if outcome > 0:
+                fail_reading(reader, 'a character has more than 64 bits')
             if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
                 fail_reading(reader, f'{point:#x} is no character')
             points[i] = <Py_UCS4>point
