@@ -1,23 +1,27 @@
-"""Names of contracts, cars and stations: eMAID, provisioning id (PCID).
+"""Names of contracts: eMAID and its check digit.
 
 Sources: ISO 15118-2 annex H, the eMI3 description of the check digit.
 """
 
 import re
+import string
 
 from ccs2_pki.errors import malformed
 
 _EMAID = re.compile(r'[A-Z]{2}[0-9A-Z]{3}[0-9A-Z]{9}[0-9A-Z]?')
-_PCID = re.compile(r'[0-9A-Z]{17,18}')
 _ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+_CAPITALS = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _P1 = ((0, 1), (1, 1))
 _P2 = ((0, 1), (1, 2))
 _N = ((0, 2), (2, 1))
 
 
 def normalize(identifier: str) -> str:
-    """Return an identifier in capital letters without separators."""
-    return identifier.replace('-', '').upper()
+    """Return an identifier in capital letters without separators.
+
+    Only the letters A to Z have two cases: Unicode's rules make other characters equal to them.
+    """
+    return identifier.replace('-', '').translate(_CAPITALS)
 
 
 def same_emaid(first: str, second: str) -> bool:
@@ -28,11 +32,6 @@ def same_emaid(first: str, second: str) -> bool:
 def is_emaid(text: str) -> bool:
     """Tell whether the text has the form of an ISO 15118-2 eMAID, with or without check digit."""
     return _EMAID.fullmatch(normalize(text)) is not None
-
-
-def is_provisioning_id(text: str) -> bool:
-    """Tell whether the text has the form of a PCID, with or without check digit."""
-    return _PCID.fullmatch(text.upper()) is not None
 
 
 def emaid_check_digit(emaid: str) -> str:

@@ -18,15 +18,9 @@ from ccs2_pki.certificate import (
 )
 from ccs2_pki.chains import ChainResult, contract_verdict
 from ccs2_pki.errors import ErrorCode, PkiError
-from ccs2_pki.identifiers import (
-    emaid_check_digit,
-    is_emaid,
-    is_provisioning_id,
-    normalize,
-    same_emaid,
-)
+from ccs2_pki.identifiers import emaid_check_digit, is_emaid, normalize, same_emaid
 from ccs2_pki.keys import parse_private_key
-from ccs2_pki.lab.hierarchy import EMAID, PROVISIONING_ID
+from ccs2_pki.lab.hierarchy import EMAID
 from ccs2_pki.revocation import parse_crl, parse_ocsp
 
 
@@ -180,8 +174,12 @@ def test_identifiers():
     assert not same_emaid('DE8AA001234567', 'DE8AA001234568')
     assert is_emaid('UKSWI123456791A')  # its check digit is wrong, which is no reason to refuse
     assert not is_emaid('1E8AA001234567')
-    assert is_provisioning_id(PROVISIONING_ID)
-    assert not is_provisioning_id('short')
+    for first, second in (('DEABC\u017f', 'DEABCS'), ('\xdf', 'SS'), ('\u0131', 'I'),
+                          ('\ufb01', 'FI'), ('\xe9', '\xc9')):
+        assert not same_emaid(first, second)
+        assert same_emaid(first, first)
+    assert not is_emaid('DE\u017fBC123456789')
+    assert not is_emaid('DE8AA00123456\u0667')
     assert normalize('de-1') == 'DE1'
     with pytest.raises(PkiError):
         emaid_check_digit('')
