@@ -335,8 +335,9 @@ def _credential(info: CredentialInfo) -> Credential:
 
 
 def _time(moment: datetime | None) -> Time:
-    """Return a message's time; it ends in 2038, roots live longer."""
-    return Time() if moment is None else Time(sec=min(int(moment.timestamp()), 2**31 - 1))
+    """Return a message's time: from 1901 to 2038, whatever certificates and responses say."""
+    return Time() if moment is None else Time(
+        sec=max(-2**31, min(int(moment.timestamp()), 2**31 - 1)))
 
 
 def main() -> None:

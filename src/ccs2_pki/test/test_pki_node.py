@@ -34,6 +34,7 @@ from ccs2_pki.audit import AuditFile  # noqa: E402
 from ccs2_pki.lab.directory import fill_store  # noqa: E402
 from ccs2_pki.lab.hierarchy import GENERATIONS, build  # noqa: E402
 from ccs2_pki.lab.issuing import certify  # noqa: E402
+from ccs2_pki.pki_node import _time  # noqa: E402
 from ccs2_pki.store import Store  # noqa: E402
 from ccs2_pki.tokens import TokenFile, TokenRole  # noqa: E402
 
@@ -126,6 +127,12 @@ def activate(pki):
     assert pki.transition(Transition.TRANSITION_CONFIGURE)
     assert pki.transition(Transition.TRANSITION_ACTIVATE)
     pki.wait(lambda: pki.states)
+
+
+@pytest.mark.parametrize(('year', 'seconds'), [
+    (1, -2**31), (1970, 0), (9999, 2**31 - 1)])
+def test_any_time_of_a_certificate_fits_into_a_message(year, seconds):
+    assert _time(datetime(year, 1, 1, tzinfo=UTC)).sec == seconds
 
 
 def make_token(tmp_path, *roles):
