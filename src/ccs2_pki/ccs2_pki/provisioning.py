@@ -23,14 +23,7 @@ from ccs2_pki.chains import ChainVerdict, check_chain
 from ccs2_pki.errors import ErrorCode, PkiError, malformed
 from ccs2_pki.keys import KeyRef, parse_private_key, public_key_id
 from ccs2_pki.profiles import ANCHORS, Role, RootKind, profile_of_key
-from ccs2_pki.revocation import (
-    CLOCK_SKEW,
-    MAX_UNVERIFIED,
-    Crl,
-    OcspResponse,
-    parse_crl,
-    parse_ocsp,
-)
+from ccs2_pki.revocation import MAX_UNVERIFIED, Crl, OcspResponse, parse_crl, parse_ocsp
 from ccs2_pki.signatures import PrivateKey
 from ccs2_pki.store import Change, EntryKind, PendingKey, SeccChain, Snapshot, Store
 
@@ -256,7 +249,7 @@ def _supersede(change: Change, new: _Revocation, held: Sequence[_Revocation],
     is heard only if its signature turns out to be right. Raises PkiError: EXPIRED if newer data are
     held, CHAIN_INVALID for data of the future, STORAGE if too many wait to be verified.
     """
-    if new.this_update > now + CLOCK_SKEW:
+    if new.is_early(now):
         raise PkiError(ErrorCode.CHAIN_INVALID, 'revocation data are of the future')
     verified, waiting = new.is_verified(known, now), 0
     for old in held:

@@ -113,6 +113,10 @@ class OcspResponse:
         """Moment of the oldest status in it."""
         return min(single.this_update for single in self.singles)
 
+    def is_early(self, now: datetime) -> bool:
+        """Tell whether a status in it is of a time to come."""
+        return any(_is_early(single.this_update, now) for single in self.singles)
+
     @property
     def subjects(self) -> frozenset[tuple[bytes, bytes, int]]:
         """What identifies the certificates that it is about."""
@@ -194,6 +198,10 @@ class Crl:
     def expires(self) -> datetime:
         """Moment from which absence from the list counts no more."""
         return self.next_update or _oldest(self.this_update)
+
+    def is_early(self, now: datetime) -> bool:
+        """Tell whether it is of a time to come."""
+        return _is_early(self.this_update, now)
 
     @property
     def says_revoked(self) -> bool:
@@ -332,13 +340,17 @@ class RevocationData:
                 yield RevocationFinding(RevocationStatus.REVOKED, 'CRL lists it')
             elif not crl.usable:
                 yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is partial')
-            elif crl.this_update > now + CLOCK_SKEW or now > crl.expires:
+            elif crl.is_early(now) or now > crl.expires:
                 yield RevocationFinding(RevocationStatus.UNKNOWN, 'CRL is not of this time')
             else:
                 yield RevocationFinding(RevocationStatus.GOOD, 'CRL does not list it')
 
 
 NO_REVOCATION_DATA = RevocationData()
+
+
+def _is_early(this_update: datetime, now: datetime) -> bool:
+    return this_update > now + CLOCK_SKEW
 
 
 def _oldest(this_update: datetime) -> datetime:
@@ -359,7 +371,7 @@ def _judge(response: OcspResponse, single: SingleStatus, issuer: Certificate,
         return RevocationFinding(RevocationStatus.REVOKED, 'OCSP says revoked')
     if single.status is RevocationStatus.UNKNOWN:
         return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP responder does not know it')
-    if single.this_update > now + CLOCK_SKEW or now > _end(single):
+    if _is_early(single.this_update, now) or now > _end(single):
         return RevocationFinding(RevocationStatus.UNKNOWN, 'OCSP response is not of this time')
     return RevocationFinding(RevocationStatus.GOOD, 'OCSP says good')
 

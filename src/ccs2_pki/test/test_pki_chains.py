@@ -348,6 +348,14 @@ def test_ocsp_ends_at_its_own_next_update_if_that_is_sooner():
         assert data.finding(*pair, NOW + timedelta(hours=hours)).status is status
 
 
+def test_a_response_is_early_if_any_status_in_it_is():
+    parsed = parse_ocsp(ocsp_response(hierarchy('iso2').issued['secc'], NOW))
+    [single] = parsed.singles
+    early = replace(single, this_update=NOW + timedelta(minutes=6))
+    assert not parsed.is_early(NOW)
+    assert replace(parsed, singles=(single, early)).is_early(NOW)
+
+
 def test_a_partial_crl_proves_nothing_good():
     lab = hierarchy('iso2')
     contract, issuer = lab.issued['contract'], lab.issued['mo_sub2']
