@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from ccs2_power.faults import Code, FaultBook, Severity
 from ccs2_power.hal import MeterReading, SupplyCommand, SupplyReading
 from ccs2_power.timing import Persistence, fresh, fresh_contact
-from ccs2_power.voltage import over_voltage_threshold
+from ccs2_power.voltage import VOLTAGE_TOLERANCE, over_voltage_threshold
 
 #: A voltage above the vehicle's maximum is an error after this time in s (table 104).
 OVER_VOLTAGE_TIME = 0.4
-#: Accuracy that a supply's voltage has to have, in V.
-VOLTAGE_TOLERANCE = 10.0
 #: Accuracy of currents: a share of the limit, plus A; and how long an excess is tolerated in s.
 CURRENT_SHARE, CURRENT_TOLERANCE, OVER_CURRENT_TIME = 0.03, 2.0, 0.3
 #: The meter is slower than the supply: its excess is tolerated for so long, and told by values

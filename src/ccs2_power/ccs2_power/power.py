@@ -471,7 +471,7 @@ class PowerController:
         self.set_point = wish
         if not self.supply.on:
             # A battery may be there already: begin at its voltage and at zero current.
-            self.supply = SupplyCommand(True, self.voltage or 0.0, 0.0)
+            self.supply = SupplyCommand(True, max(0.0, self.voltage or 0.0), 0.0)
         settings = self.settings
         voltage = approach(self.supply.voltage, wish.voltage, settings.voltage_ramp * elapsed)
         current = approach(self.supply.current, wish.current, settings.current_ramp * elapsed)

@@ -14,6 +14,8 @@ OVER_VOLTAGE_THRESHOLDS = (
     (850.0, 935.0),
     (1000.0, 1100.0),
 )
+#: Accuracy that a supply's voltage has to have, in V.
+VOLTAGE_TOLERANCE = 10.0
 #: Above 1000 V (draft IEC 61851-23-3), in V.
 OVER_VOLTAGE_HIGHEST = 1375.0
 
@@ -28,7 +30,12 @@ def over_voltage_threshold(maximum_voltage: float) -> float:
 
 
 def cable_check_voltage(vehicle_maximum: float, station_maximum: float) -> float:
-    """Return the voltage of the cable check in V (IEC 61851-23:2023 CC.4.1.2)."""
+    """Return the voltage of the cable check in V (IEC 61851-23:2023 CC.4.1.2).
+
+    It stays so far below the vehicle's over-voltage threshold that a supply within its accuracy
+    does not reach that: at 750, 850 and 1000 V 1.1 times the maximum is the threshold itself.
+    """
     if vehicle_maximum <= 500.0:
         return min(500.0, vehicle_maximum + 50.0, station_maximum)
-    return min(station_maximum, 1.1 * vehicle_maximum)
+    return min(station_maximum, 1.1 * vehicle_maximum,
+               over_voltage_threshold(vehicle_maximum) - VOLTAGE_TOLERANCE)

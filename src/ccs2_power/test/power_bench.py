@@ -304,8 +304,8 @@ class Bench:
         self.plant.vehicle = 'B'
         self.run(0.3)
 
-    def cable_check(self, session='01'):
-        self.send(session_id=session, lock_connector=True, maximum_voltage=450.0,
+    def cable_check(self, session='01', maximum_voltage=450.0):
+        self.send(session_id=session, lock_connector=True, maximum_voltage=maximum_voltage,
                   maximum_current=125.0, maximum_power=50e3)
         self.plant.vehicle = 'C'
         self.run(0.2)

@@ -12,6 +12,7 @@ from ccs2_power.hal import SUPPLY_OFF, Alarm, Measurement, SelfTest, Thermometer
 from ccs2_power.pilot import PilotState
 from ccs2_power.power import PowerState
 from ccs2_power.safety import CableCheck, SafetyState
+from ccs2_power.settings import PowerSettings, SafetySettings
 
 
 def test_a_session_from_plug_in_to_unplug():
@@ -64,10 +65,25 @@ def test_cable_check_does_not_outlive_mode_off():
 @pytest.mark.parametrize(('vehicle', 'station', 'expected'), [
     (400.0, 920.0, 450.0), (450.0, 920.0, 500.0), (500.0, 920.0, 500.0), (800.0, 920.0, 880.0),
     (900.0, 920.0, 920.0), (400.0, 430.0, 430.0),
+    # 1.1 times these is the over-voltage threshold itself, or within a supply's accuracy of it.
+    (745.0, 1000.0, 815.0), (750.0, 1000.0, 815.0), (850.0, 1000.0, 925.0),
+    (1000.0, 1250.0, 1090.0),
 ])
 def test_cable_check_voltage(vehicle, station, expected):
     from ccs2_power.voltage import cable_check_voltage
     assert cable_check_voltage(vehicle, station) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('vehicle', [500.0, 745.0, 750.0, 850.0, 1000.0])
+@pytest.mark.parametrize('error', [-10.0, 10.0])
+def test_a_vehicle_at_the_end_of_its_voltage_class_passes_its_cable_check(vehicle, error):
+    bench = Bench(SafetySettings(rated_voltage=1250.0), PowerSettings(
+        rated_voltage=1250.0, maximum_current=200.0, maximum_power=60e3))
+    bench.plant.limits = replace(bench.plant.limits, maximum_voltage=1250.0)
+    bench.plant.supply_voltage_error = error
+    bench.plug_in()
+    bench.cable_check(maximum_voltage=vehicle)
+    assert bench.power.cable_check is CableCheck.VALID, bench.codes
 
 
 @pytest.mark.parametrize(('vehicle', 'told'), [
