@@ -6,11 +6,13 @@ look at voltage, current, obedience and plausibility.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 from ccs2_power.faults import Code, FaultBook, Severity
-from ccs2_power.hal import MeterReading, SupplyCommand, SupplyReading
+from ccs2_power.hal import Measurement, MeterReading, SupplyCommand, SupplyReading
+from ccs2_power.settings import PowerSettings
 from ccs2_power.timing import Persistence, fresh, fresh_contact
 from ccs2_power.voltage import VOLTAGE_TOLERANCE, over_voltage_threshold
 
@@ -29,6 +31,8 @@ DIFFERS_TIME = 0.2
 OFF_CURRENT = 5.0
 #: Meter and supply may differ by this share of the current, plus A, for so long in s.
 METER_SHARE, METER_TOLERANCE, METER_TIME = 0.05, 5.0, 10.0
+#: Isolation monitor and meter may tell a mean over so long a time before their stamp, in s.
+MEAN_TIME = 1.0
 #: So much energy in J flows without a count of the meter, at most (0.5 kWh).
 UNCOUNTED = 1.8e6
 #: Values of a supply that do not move at all for so long in s, while its set-point has moved by so
@@ -54,23 +58,44 @@ class OutputView:
     rated_voltage: float
     """The vehicle's maximum or, as long as it is unknown, the station's rating."""
     contactors_closed: bool
-    connector_voltage: float | None
-    monitor_voltage: float | None
+    connector_voltage: Measurement[float] | None
+    monitor_voltage: Measurement[float] | None
     meter: MeterReading | None
+
+
+class VoltageHistory:
+    """What the supply has said of its voltage, for as long as another measurement may be late."""
+
+    def __init__(self, length: float) -> None:
+        self._length = length
+        self._said: deque[Measurement[float]] = deque()
+
+    def note(self, measurement: Measurement[float]) -> None:
+        """Take the newest value, and forget what is too old."""
+        if not self._said or measurement.stamp > self._said[-1].stamp:
+            self._said.append(measurement)
+        while len(self._said) > 1 and measurement.stamp - self._said[1].stamp > self._length:
+            self._said.popleft()
+
+    def distance(self, voltage: float, since: float) -> float:
+        """Return how far in V a voltage is from all that the supply said from `since` on."""
+        low, high = math.inf, -math.inf
+        for said in reversed(self._said):
+            low, high = min(low, said.value), max(high, said.value)
+            if said.stamp <= since:
+                break
+        return max(0.0, low - voltage, voltage - high)
 
 
 class OutputWatch:
     """Supervision of the output, beat by beat, into a book of faults."""
 
-    def __init__(
-        self, faults: FaultBook, supply_age: float, implausible_voltage: float,
-        implausible_time: float, meter_age: float,
-    ) -> None:
+    def __init__(self, faults: FaultBook, settings: PowerSettings) -> None:
         self._faults = faults
-        self._supply_age, self._meter_age = supply_age, meter_age
-        self._implausible_voltage = implausible_voltage
-        self._implausible_time = implausible_time
+        self._settings = settings
         self._timers: dict[str, Persistence] = {}
+        self._voltages = VoltageHistory(
+            max(settings.isolation_timeout, settings.meter_timeout) + MEAN_TIME)
         #: Commands of the last :data:`OBEY_TIME`, each with the time until which it was told.
         self._told: deque[tuple[float, SupplyCommand]] = deque()
         #: The supply's newest values, and what it was told when it first said them.
@@ -123,7 +148,7 @@ class OutputWatch:
 
     def _judge_obedience(self, view: OutputView, now: float) -> None:
         told = view.commanded
-        on = fresh_contact(view.supply.on, now, self._supply_age)
+        on = fresh_contact(view.supply.on, now, self._settings.supply_timeout)
         stays_on = not told.on and (on is True or abs(view.current or 0.0) > OFF_CURRENT)
         self._faults.set(
             Code.SUPPLY_DISOBEYS, self._lasts('stays on', stays_on, now, OBEY_TIME), now,
@@ -143,9 +168,9 @@ class OutputWatch:
         margin = _margin(max(map(abs, currents)))
         outputs = (
             ('current', view.current, min(0.0, *currents), max(0.0, *currents), margin),
-            ('set voltage', fresh(view.supply.set_voltage, now, self._supply_age),
+            ('set voltage', fresh(view.supply.set_voltage, now, self._settings.supply_timeout),
              min(voltages), max(voltages), VOLTAGE_TOLERANCE),
-            ('set current', fresh(view.supply.set_current, now, self._supply_age),
+            ('set current', fresh(view.supply.set_current, now, self._settings.supply_timeout),
              min(currents), max(currents), margin),
         )
         for name, value, low, high, tolerance in outputs:
@@ -156,15 +181,26 @@ class OutputWatch:
                 f'{name} {value or 0.0:.1f} is not within {low:.1f} to {high:.1f} as told', name)
 
     def _judge_plausibility(self, view: OutputView, now: float) -> None:
-        meter = view.meter
-        others = {'connector': view.connector_voltage, 'isolation monitor': view.monitor_voltage,
-                  'meter': None if meter is None else fresh(meter.voltage, now, self._meter_age)}
-        for name, value in others.items():
-            differs = (view.contactors_closed and value is not None and view.voltage is not None
-                       and abs(value - view.voltage) > self._implausible_voltage)
+        # Monitor and meter are slower than the ramp: each is compared with what the supply said
+        # when it was measured, and since.
+        settings, supply, meter = self._settings, view.supply.voltage, view.meter
+        if view.voltage is not None and supply is not None:
+            self._voltages.note(supply)
+        others = (
+            ('connector', view.connector_voltage, settings.voltmeter_timeout, 0.0),
+            ('isolation monitor', view.monitor_voltage, settings.isolation_timeout, MEAN_TIME),
+            ('meter', None if meter is None else meter.voltage, settings.meter_timeout, MEAN_TIME),
+        )
+        for name, measurement, age, mean_time in others:
+            value = fresh(measurement, now, age)
+            differs = (
+                view.contactors_closed and view.voltage is not None
+                and measurement is not None and value is not None
+                and self._voltages.distance(value, measurement.stamp - mean_time)
+                > settings.implausible_voltage)
             self._faults.set(
                 Code.VOLTAGE_IMPLAUSIBLE,
-                self._lasts(f'voltage of {name}', differs, now, self._implausible_time), now,
+                self._lasts(f'voltage of {name}', differs, now, settings.implausible_time), now,
                 f'supply says {view.voltage or 0.0:.0f} V, {name} says {value or 0.0:.0f} V', name)
 
     def _judge_movement(self, view: OutputView, now: float) -> None:
@@ -190,7 +226,7 @@ class OutputWatch:
         meter, voltage, current = view.meter, view.voltage, view.current
         if meter is None:
             return
-        other = fresh(meter.current, now, self._meter_age)
+        other = fresh(meter.current, now, self._settings.meter_timeout)
         differs = other is not None and current is not None and (
             abs(other - current) > METER_SHARE * abs(current) + METER_TOLERANCE)
         self._faults.set(

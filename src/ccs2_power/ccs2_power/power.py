@@ -141,9 +141,7 @@ class PowerController:
         self.session_id = ''
         self.session_energy: float | None = None
         self._edition = IsolationEdition(settings.isolation_edition)
-        self._watch = OutputWatch(
-            self.faults, settings.supply_timeout, settings.implausible_voltage,
-            settings.implausible_time, settings.meter_timeout)
+        self._watch = OutputWatch(self.faults, settings)
         self._safety: SafetyReport | None = None
         self._run: CableCheckRun | None = None
         self._mode = Mode.OFF
@@ -336,8 +334,7 @@ class PowerController:
             discharge_limit=CHECK_CURRENT if checking else discharge_limit,
             rated_voltage=vehicle,
             contactors_closed=safety is not None and safety.closed,
-            connector_voltage=self.connector_voltage,
-            monitor_voltage=fresh(inputs.isolation.voltage, now, self.settings.isolation_timeout),
+            connector_voltage=inputs.voltmeter.voltage, monitor_voltage=inputs.isolation.voltage,
             meter=inputs.meter), now)
 
     # Session and cable check.

@@ -1,5 +1,6 @@
 """What supervision finds: wrong, frozen and missing values, reverse current, a lost lock."""
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -147,7 +148,7 @@ def test_the_supply_is_not_ramped_down_behind_open_contactors(shutdown):
     (53.0, 50.0, False)])
 def test_each_direction_has_its_own_limit(amperes, told, over):
     book, now = FaultBook(), 5.0
-    watch = OutputWatch(book, 0.5, 50.0, 1.0, 5.0)
+    watch = OutputWatch(book, Bench().power_settings)
     for _ in range(20):
         now += BEAT
 
@@ -158,7 +159,7 @@ def test_each_direction_has_its_own_limit(amperes, told, over):
             supply=SupplyReading(m(400.0), m(amperes), None, None), voltage=400.0, current=amperes,
             commanded=SupplyCommand(told != 0.0, 420.0, told), voltage_limit=450.0,
             charge_limit=10.0, discharge_limit=0.0, rated_voltage=450.0, contactors_closed=True,
-            connector_voltage=400.0, monitor_voltage=None, meter=None), now)
+            connector_voltage=m(400.0), monitor_voltage=None, meter=None), now)
     assert (Code.OVER_CURRENT in book) is over
 
 
@@ -369,6 +370,48 @@ def test_the_cable_check_waits_until_supply_and_connector_are_discharged(
     for second in range(12):
         run.step(CheckView(True, supply, connector, 0.0, nothing), float(second))
     assert run.verdict is verdict
+
+
+# Voltages that are told late
+
+
+def voltage_told_late(bench, device, lag, error=0.0, stamp_lag=None):
+    """Let the isolation monitor or the meter tell what the output was some seconds before."""
+    was = deque([(bench.now - 10.0, 0.0)])
+
+    def late(said):
+        was.append((bench.now, bench.plant.voltage))
+        value = next(voltage for moment, voltage in reversed(was) if moment <= bench.now - lag)
+        return replace(said, voltage=Measurement(
+            value + error, device, bench.now - (lag if stamp_lag is None else stamp_lag)))
+
+    tampered(bench, **{device: late})
+
+
+@pytest.mark.parametrize('device', ['isolation', 'meter'])
+@pytest.mark.parametrize(('lag', 'stamp_lag'), [(0.3, 0.3), (1.25, 1.25), (2.0, 2.0), (1.0, 0.0)])
+def test_a_monitor_or_meter_that_is_slower_than_the_ramp_agrees(device, lag, stamp_lag):
+    bench = Bench()
+    voltage_told_late(bench, device, lag, stamp_lag=stamp_lag)
+    bench.plug_in()
+    bench.cable_check()
+    assert bench.power.cable_check is CableCheck.VALID, bench.codes
+    assert bench.pre_charge()
+    assert bench.charge()
+    bench.run(3.0)
+    assert not bench.codes
+
+
+@pytest.mark.parametrize('device', ['isolation', 'meter'])
+@pytest.mark.parametrize('error', [-60.0, 60.0])
+def test_a_late_voltage_that_is_wrong_is_found(device, error):
+    bench = Bench()
+    voltage_told_late(bench, device, 1.0, error)
+    bench.plug_in()
+    bench.cable_check()
+    bench.pre_charge()
+    assert bench.run(4.0, lambda: Code.VOLTAGE_IMPLAUSIBLE in bench.codes)
+    assert bench.run(0.2, lambda: bench.de_energised)
 
 
 def test_a_connector_of_the_wrong_polarity_is_an_over_voltage():
