@@ -429,6 +429,17 @@ def test_the_range_follows_what_the_vehicle_will_need():
     assert [(module.on, module.low_range) for module in wire.modules] == [(True, False)] * 2
 
 
+def test_a_vehicle_of_up_to_500_v_leaves_the_next_one_its_choice():
+    wire = Wire('maxwell', policy=RangePolicy.AUTO)
+    wire.run(SupplyCommand(False, 450.0), cycles=50)
+    assert wire.run(SupplyCommand(True, 450.0, 60.0), cycles=5).limits.maximum_voltage == 500.0
+    assert wire.run(SUPPLY_OFF, cycles=1).limits.maximum_voltage == 1000.0
+    assert wire.run(SupplyCommand(True, 450.0, 60.0), cycles=1).limits.maximum_voltage == 500.0
+    assert wire.run(SUPPLY_OFF, cycles=30).limits.maximum_voltage == 1000.0
+    # A relay is not worn for nothing: the range stays until another one is needed.
+    assert all(module.low_range for module in wire.modules)
+
+
 @pytest.mark.parametrize(('policy', 'low'), [(RangePolicy.LOW, True), (RangePolicy.HIGH, False)])
 def test_a_range_that_the_site_has_chosen_stays(policy, low):
     wire = Wire('maxwell', policy=policy)

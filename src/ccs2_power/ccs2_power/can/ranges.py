@@ -27,13 +27,17 @@ class RangeSwitch:
     def __init__(self, ranges: Ranges, policy: RangePolicy) -> None:
         self._ranges, self._policy = ranges, policy
         self._low = policy is RangePolicy.LOW
+        #: No vehicle has said yet what it will need: it may choose either range.
+        self._undecided = policy is RangePolicy.AUTO
         self._told: bool | None = None
         self._told_at = self._off_since = math.inf
 
     def step(self, on: bool, voltage: float, now: float) -> bool:
         """Take the command as it is now; return whether the modules may be on."""
-        if self._policy is RangePolicy.AUTO and not on and voltage > 0.0:
-            self._low = voltage <= self._ranges.highest_of_low
+        if self._policy is RangePolicy.AUTO:
+            self._undecided = not on and voltage == 0.0
+            if not on and not self._undecided:
+                self._low = voltage <= self._ranges.highest_of_low
         ready = self._told is self._low and now - self._told_at >= self._ranges.pause
         if on and ready:
             self._off_since = math.inf
@@ -52,5 +56,5 @@ class RangeSwitch:
 
     @property
     def highest_voltage(self) -> float:
-        """The highest voltage in V that the range allows."""
-        return self._ranges.highest_of_low if self._low else math.inf
+        """The highest voltage in V that the range allows, or the one that can still be chosen."""
+        return self._ranges.highest_of_low if self._low and not self._undecided else math.inf
