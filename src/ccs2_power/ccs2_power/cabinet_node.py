@@ -99,13 +99,15 @@ class CabinetNode(ManagedNode):
                                      self.value('module_current'), self.value('least_stay'))
             cycle = settings.cycle(options, len(self._matrix), control.frames_in_cycle)
             line = ModuleLine(settings, cycle, control.cycle, control.hear)
+            # The line last: its cycles go on until it is closed.
+            await self._devices.open()
             line.open()
         except DriverError as error:
+            await self._devices.close()
             raise ConfigureError(f'line_options: {error}') from None
         except ValueError as error:
             raise ConfigureError(f'modules: {error}') from None
         self._control, self._line = control, line
-        await self._devices.open()
 
     async def activate(self) -> None:
         """Begin to share."""

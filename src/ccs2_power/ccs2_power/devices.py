@@ -52,15 +52,21 @@ class Devices:
         """Open all drivers; if one fails, close them again and raise :class:`ConfigureError`."""
         try:
             for name, device in self._table.items():
-                chosen = self._node.value(f'{name}_driver')
-                if not chosen and not device.required:
-                    continue
-                driver = load_driver(chosen, device.protocol)
-                await driver.open(parse_options(self._node.value(f'{name}_options')))
-                self._drivers[name] = driver
-        except DriverError as error:
+                await self._open(name, device)
+        except Exception:
             await self.close()
+            raise
+
+    async def _open(self, name: str, device: Device) -> None:
+        chosen = self._node.value(f'{name}_driver')
+        if not chosen and not device.required:
+            return
+        try:
+            driver = load_driver(chosen, device.protocol)
+            await driver.open(parse_options(self._node.value(f'{name}_options')))
+        except DriverError as error:
             raise ConfigureError(f'{name}: {error}') from None
+        self._drivers[name] = driver
 
     async def close(self) -> None:
         """Close all drivers: each leaves its device in the safe state."""

@@ -1,9 +1,12 @@
 """A shared cabinet's control on emulated modules and relays, on a virtual clock."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
+from ccs2_node import ConfigureError
+from ccs2_power import cabinet_node
 from ccs2_power.cabinet import CabinetControl, Demand
 from ccs2_power.can.frame import Frame
 from ccs2_power.can.protocols import PROTOCOLS
@@ -327,3 +330,27 @@ def test_a_demand_that_makes_no_sense_is_refused(field, value):
     setattr(message, field, value)
     with pytest.raises(CommandError, match=field):
         messages.demand_of(message, 1.0)
+
+
+async def test_a_line_is_not_left_behind_when_a_device_cannot_be_opened(monkeypatch):
+    lines = []
+    monkeypatch.setattr(cabinet_node.ModuleLine, 'open', lambda line: lines.append(line))
+    parameters = {
+        'realtime_priority': 0, 'module_current': MODULE_CURRENT, 'least_stay': 1.0,
+        'line_options': ['protocol=infy', 'interface=virtual', 'channel=x']}
+
+    class Devices:
+        lost = True
+
+        async def open(self):
+            if self.lost:
+                raise ConfigureError('connector_1_voltmeter: no answer')
+
+    node = SimpleNamespace(
+        _wrong=None, _matrix={1: BOTH}, _devices=Devices(), value=parameters.__getitem__)
+    with pytest.raises(ConfigureError, match='no answer'):
+        await cabinet_node.CabinetNode.configure(node)
+    assert not lines
+    node._devices.lost = False
+    await cabinet_node.CabinetNode.configure(node)
+    assert lines == [node._line]

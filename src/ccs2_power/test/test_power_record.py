@@ -1,5 +1,7 @@
 import pytest
 
+from ccs2_node import ConfigureError
+from ccs2_power import devices
 from ccs2_power import record as module
 from ccs2_power.drivers import load_driver, parse_options
 from ccs2_power.hal import DriverError, SupplyDriver
@@ -108,6 +110,34 @@ def test_options():
 def test_a_driver_that_is_not_installed_is_named():
     with pytest.raises(DriverError, match="no driver 'nothing' is installed"):
         load_driver('nothing', SupplyDriver)
+
+
+async def test_a_driver_that_is_not_chosen_leaves_none_open(monkeypatch):
+    opened = []
+
+    class Driver:
+        async def open(self, parameters):
+            opened.append(self)
+
+        async def close(self):
+            opened.remove(self)
+
+    class Node:
+        def parameter(self, *_):
+            pass
+
+        def value(self, name):
+            if name == 'meter_driver':
+                raise ConfigureError("parameter 'meter_driver' is not set")
+            return [] if name.endswith('_options') else 'any'
+
+    monkeypatch.setattr(devices, 'load_driver', lambda name, protocol: Driver())
+    chosen = devices.Devices(Node(), {
+        name: devices.Device(object, True, name) for name in ('supply', 'meter')})
+    with pytest.raises(ConfigureError, match="'meter_driver' is not set"):
+        await chosen.open()
+    assert not opened
+    assert not chosen.problems
 
 
 def test_jitter():
