@@ -460,6 +460,9 @@ class PowerController:
             wish = SetPoint(run.voltage, CHECK_CURRENT)
         else:
             allowed = bounds(command, self.limits, self.voltage or 0.0)
+            # A vehicle that raises its maximum does not get more than the isolation was tested at.
+            tested = 0.0 if run is None else run.voltage
+            allowed = replace(allowed, highest_voltage=min(allowed.highest_voltage, tested))
             wish = clamp(command, self.limits, allowed, self.voltage or 0.0)
             if command.mode is Mode.PRE_CHARGE:
                 allowed = replace(allowed, lowest_current=0.0,

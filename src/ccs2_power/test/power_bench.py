@@ -294,6 +294,7 @@ class Bench:
             if supply.current < 0.0:
                 assert -supply.current <= (command.maximum_discharge_current or 0.0) + 1e-9
             assert power.cable_check.name in ('VALID', 'WARNING')
+            assert supply.voltage <= power._run.voltage + 1e-9
         if power.state in (PowerState.PRE_CHARGE, PowerState.CABLE_CHECK):
             assert abs(supply.current) <= 2.0
         assert command.mode in ENERGISING or power.state is PowerState.STOPPING

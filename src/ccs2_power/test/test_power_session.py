@@ -86,6 +86,18 @@ def test_a_vehicle_at_the_end_of_its_voltage_class_passes_its_cable_check(vehicl
     assert bench.power.cable_check is CableCheck.VALID, bench.codes
 
 
+def test_no_more_voltage_than_the_isolation_was_tested_at():
+    bench = Bench()
+    bench.plant.battery = 800.0
+    bench.plug_in()
+    bench.cable_check(maximum_voltage=60.0)
+    assert bench.power.cable_check is CableCheck.VALID
+    bench.send(mode=Mode.PRE_CHARGE, target_voltage=800.0, maximum_voltage=900.0)
+    bench.run(4.0)
+    assert bench.plant.connector == pytest.approx(110.0)
+    assert not bench.power.set_point.voltage_limited
+
+
 @pytest.mark.parametrize(('vehicle', 'told'), [
     (None, 0.0), (0.0, 0.0), (400.0, 450.0), (480.0, 500.0), (800.0, 880.0), (2000.0, 920.0)])
 def test_a_supply_that_is_off_hears_what_the_vehicle_will_need(vehicle, told):
