@@ -105,6 +105,8 @@ class CableCheckRun:
         self._judge = judge
         self._started = self._entered = now
         self._result = CableCheck.VALID
+        #: The monitor has said, in this check, that its self-test is not done yet.
+        self._untested = False
         self._samples = 0
         self._newest_sample = now
         self._short = Persistence()
@@ -125,6 +127,7 @@ class CableCheckRun:
         """Go on by one beat."""
         if self.phase is Phase.DONE:
             return
+        self._untested |= view.isolation.self_test in (SelfTest.NONE, SelfTest.RUNNING)
         if not view.contactors_closed and self.phase is not Phase.CONTACTORS:
             self.abort()
             return
@@ -162,7 +165,8 @@ class CableCheckRun:
     def _self_test(self, view: CheckView, now: float) -> None:
         if view.isolation.self_test is SelfTest.FAILED:
             self._fail(Code.ISOLATION_SELF_TEST, "isolation monitor's self-test failed")
-        elif view.isolation.self_test is SelfTest.PASSED:
+        # One that has been passed from the beginning is that of an earlier cable check.
+        elif view.isolation.self_test is SelfTest.PASSED and self._untested:
             self._newest_sample = now
             self._enter(Phase.SAMPLE, now)
 

@@ -282,7 +282,10 @@ class IsolationDriver(Driver, Protocol):
         """Return the newest values; fresh every second while measuring."""
 
     def command(self, command: IsolationCommand) -> None:
-        """Start or stop measuring, or run the self-test."""
+        """Start or stop measuring, or run the self-test.
+
+        A stop ends what a self-test has found, however soon the next command follows.
+        """
 
 
 # DC supply

@@ -251,6 +251,22 @@ def test_values_count_after_they_have_settled_and_while_they_are_valid():
     assert monitor.reading.resistance is None
 
 
+def test_a_short_stop_is_not_missed():
+    monitor = core()
+    for action in (Action.STOP, Action.START, Action.SELF_TEST):
+        monitor.done(action, 0.0)
+    monitor.hear(image(EXTERNAL_TEST), 1.0)
+    monitor.hear(image(), 2.0)
+    monitor.command(IsolationCommand.STOP, 2.1)
+    monitor.command(IsolationCommand.MEASURE, 2.12)
+    assert monitor.due(2.25) is Action.STOP
+    monitor.done(Action.STOP, 2.25)
+    assert monitor.due(2.25) is Action.START
+    monitor.done(Action.START, 2.25)
+    assert monitor.reading.self_test is SelfTest.NONE
+    assert monitor.due(2.3) is None
+
+
 def test_a_new_measurement_forgets_the_self_test():
     monitor = core()
     monitor.done(Action.START, 0.0)

@@ -372,6 +372,16 @@ def test_the_cable_check_waits_until_supply_and_connector_are_discharged(
     assert run.verdict is verdict
 
 
+def test_the_self_test_of_an_earlier_session_passes_no_cable_check():
+    bench = Bench()
+    tampered(bench, isolation=lambda said: replace(said, self_test=SelfTest.PASSED))
+    bench.plug_in()
+    bench.cable_check()
+    assert bench.power._run.phase is Phase.SELF_TEST
+    bench.run(10.0, lambda: bench.power.cable_check is CableCheck.FAILED)
+    assert Code.ISOLATION_SELF_TEST in bench.codes
+
+
 # Voltages that are told late
 
 

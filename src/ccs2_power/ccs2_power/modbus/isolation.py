@@ -126,6 +126,7 @@ class IsolationCore:
         self._phase = _Phase.UNKNOWN
         self._command = IsolationCommand.STOP
         self._told = -math.inf
+        self._stop_due = False
         self._self_test = SelfTest.NONE
         self._test_seen = False
         self._test_end = math.inf
@@ -142,13 +143,15 @@ class IsolationCore:
             self._resistance, self._voltage, self._self_test, self._device, self._alarms)
 
     def command(self, command: IsolationCommand, now: float) -> None:
-        """Take the newest wish."""
+        """Take the newest wish; a stop is carried out, however soon the next wish follows."""
         self._command, self._told = command, now
+        self._stop_due |= (
+            command is IsolationCommand.STOP and self._phase is not _Phase.STOPPED)
 
     def due(self, now: float) -> Action | None:
         """Return what has to be told now."""
         heard = now - self._told <= COMMAND_TIMEOUT
-        if not heard or self._command is IsolationCommand.STOP:
+        if self._stop_due or not heard or self._command is IsolationCommand.STOP:
             return Action.STOP if self._phase is not _Phase.STOPPED else None
         if self._phase is not _Phase.MEASURING:
             return Action.START
@@ -168,7 +171,7 @@ class IsolationCore:
         """Note that the device has taken an action."""
         self._restore = False
         if action is Action.STOP:
-            self._phase, self._resistance = _Phase.STOPPED, None
+            self._phase, self._resistance, self._stop_due = _Phase.STOPPED, None, False
             if self._self_test is SelfTest.RUNNING:
                 self._self_test = SelfTest.FAILED
         elif action is Action.START:
