@@ -86,7 +86,7 @@ def safety_report_of(message: Any, now: float) -> SafetyReport:
     return SafetyReport(
         arrived=now,
         closed=message.state == SafetyState.CLOSED and message.contactors_closed,
-        unplugged=message.state == SafetyState.IDLE, worst=worst_of(message.faults))
+        unplugged=message.unplugged, worst=worst_of(message.faults))
 
 
 def worst_of(faults: Iterable[Any]) -> Severity | None:

@@ -259,6 +259,11 @@ class SafetySupervisor:
         return self.pilot_drive.duty
 
     @property
+    def unplugged(self) -> bool:
+        """The pilot is measured, and shows no vehicle."""
+        return self.pilot.state is PilotState.A
+
+    @property
     def permitted(self) -> bool:
         """Every interlock holds."""
         return self.interlocks == sum(INTERLOCKS)
@@ -279,7 +284,7 @@ class SafetySupervisor:
             return SafetyState.OPENING
         if (self.faults.worst or Severity.WARNING) > Severity.WARNING:
             return SafetyState.FAULT
-        if self.pilot.state is PilotState.A:
+        if self.unplugged:
             return SafetyState.IDLE
         if self.pilot.state in CONNECTED:
             return SafetyState.CONNECTED
@@ -307,7 +312,7 @@ class SafetySupervisor:
             problem = inputs.problems.get(device, '')
             self.faults.set(Code.DRIVER, bool(problem), now, problem, device)
         # Not while a session still wants energy: a pilot that is back would go on with it.
-        if self.pilot.state is PilotState.A and not self.faults.in_use:
+        if self.unplugged and not self.faults.in_use:
             self.faults.release()
         view = View(
             command, power, self.pilot.state, self.pilot.proven, self.contactors, self.locked,

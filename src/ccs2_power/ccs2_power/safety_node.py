@@ -130,7 +130,8 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         contactors = core.contactors
         wall = self.now_message()
         self._status_publisher.publish(SafetyStatus(
-            header=Header(stamp=wall), state=int(core.state), permitted=core.permitted,
+            header=Header(stamp=wall), state=int(core.state), unplugged=core.unplugged,
+            permitted=core.permitted,
             contactors_closed=contactors.all_closed, contactors_open=contactors.all_open,
             connector_locked=core.locked, emergency_stop=core.emergency_stop,
             session_id='' if command is None else command.session_id,

@@ -227,7 +227,7 @@ class Bench:
             safety = self.safety
             self.power.offer_safety(SafetyReport(
                 self.now, safety.state is SafetyState.CLOSED and safety.contactors.all_closed,
-                safety.state is SafetyState.IDLE, safety.faults.worst))
+                safety.unplugged, safety.faults.worst))
         else:
             self.plant.coils, self.plant.duty = ContactorCommand(False), 0.0
         self.check()

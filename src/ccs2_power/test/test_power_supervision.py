@@ -126,6 +126,25 @@ def test_a_cause_that_outlasts_the_unplugging_does_not_hold_the_next_vehicle():
     assert bench.charge()
 
 
+def test_an_unplugging_counts_whatever_holds_the_supervisor():
+    bench = Bench().reach('charge')
+    bench.silence('supply')
+    bench.run(0.6)
+    bench.mute.clear()
+    bench.plant.pressed = True
+    bench.run(0.3)
+    bench.plant.pressed = False
+    assert {Code.SUPPLY_SILENT, Code.EMERGENCY_STOP} <= bench.codes
+    bench.send(mode=Mode.OFF, session_id='', lock_connector=False)
+    bench.unplug()
+    assert bench.codes == {Code.EMERGENCY_STOP}
+    bench.plug_in()
+    bench.safety.clear_faults()
+    assert bench.cable_check('02')
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
 # The supply behind open contactors
 
 
