@@ -189,18 +189,17 @@ class FaultBook:
         self._release(session)
 
     def restore(self, codes: Iterable[Code], now: float) -> None:
-        """Hold latched faults from before a restart again."""
+        """Hold faults from before a restart again, each for as long as its rule says."""
         for code in codes:
             key = (code, 'before restart')
             self._faults[key] = Fault(
-                code, key[1], FAULT_RULES[code].severity, 'latched before the restart', now,
+                code, key[1], FAULT_RULES[code].severity, 'held since before the restart', now,
                 present=False, held=True)
 
     @property
-    def latched(self) -> list[Code]:
-        """The codes that stay until they are cleared by hand."""
-        return sorted({fault.code for fault in self._faults.values()
-                       if fault.held and FAULT_RULES[fault.code].hold is Hold.LATCHED})
+    def held(self) -> list[Code]:
+        """The codes that hold the station, whether their causes are there or not."""
+        return sorted({fault.code for fault in self._faults.values() if fault.held})
 
     def clear(self, codes: Iterable[int] = ()) -> list[Code]:
         """Release faults by hand, all or those of `codes`; return the codes that are left.

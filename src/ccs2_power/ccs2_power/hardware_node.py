@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ccs2_interfaces.msg import ChargeCommand as ChargeCommandMessage
 from ccs2_interfaces.srv import ClearFaults
-from ccs2_node import LATEST, Level, ManagedNode, Status
+from ccs2_node import LATEST, ConfigureError, Level, ManagedNode, Status
 from ccs2_power.command import ChargeCommand, CommandError, Lease
 from ccs2_power.devices import Device, Devices, declare_settings, read_settings
 from ccs2_power.faults import Code, Fault, FaultBook, Severity
 from ccs2_power.messages import LISTED_FAULTS, charge_command_of
 from ccs2_power.realtime import BeatMeter, make_realtime
+from ccs2_power.record import NodeRecord, RecordError, RecordKeeper
 
 #: A status is published at least so often, in s.
 STATUS_PERIOD = 0.04
@@ -53,10 +55,13 @@ class HardwareNode(ManagedNode, Generic[C]):
         declare_settings(self, settings)
         self.parameter('realtime_priority', 0, 'SCHED_FIFO priority of this process; 0: none.',
                        minimum=0, maximum=99)
+        self.parameter('state_file', '', 'File of this node alone that keeps the faults that hold '
+                                         'the station, and wear; empty: a restart forgets them.')
         self.devices = Devices(self, devices)
         self.subscribe(ChargeCommandMessage, 'charge_command', self._on_command, LATEST)
         self.serve(ClearFaults, '~/clear_faults', self._on_clear_faults)
         self._core: C | None = None
+        self._keeper = RecordKeeper(None)
         self._jitter = BeatMeter(period)
         self._realtime_problem = ''
         self._bad_commands = 0
@@ -75,6 +80,10 @@ class HardwareNode(ManagedNode, Generic[C]):
     def make_core(self, settings: Any) -> C:
         """Return a new core."""
 
+    def record(self) -> NodeRecord:
+        """Return what a restart must not forget."""
+        return NodeRecord(held=tuple(int(code) for code in self.core.faults.held))
+
     @abstractmethod
     def step(self, now: float) -> None:
         """Read the devices, run the core, command the devices."""
@@ -88,7 +97,12 @@ class HardwareNode(ManagedNode, Generic[C]):
         """Return what is worth a status at once when it changes."""
 
     async def configure(self) -> None:
-        """Read parameters, open the devices in their safe state."""
+        """Read parameters and the record, open the devices in their safe state."""
+        place = self.value('state_file')
+        try:
+            self._keeper = RecordKeeper(Path(place) if place else None)
+        except RecordError as error:
+            raise ConfigureError(f"parameter 'state_file': {error}") from None
         self._settings = read_settings(self, self._settings_type)
         priority = self.value('realtime_priority')
         self._realtime_problem = make_realtime(priority) if priority else ''
@@ -97,14 +111,22 @@ class HardwareNode(ManagedNode, Generic[C]):
         await self.devices.open()
 
     async def activate(self) -> None:
-        """Start the beat with a new core; nothing is energised until a command wants it."""
+        """Start the beat with a new core; nothing is energised until a command wants it.
+
+        What held the station before still does.
+        """
         self._core = self.make_core(self._settings)
+        self._core.faults.restore(map(Code, self._keeper.record.held), self.loop.time())
         self.every(self._period, self.beat)
 
     async def cleanup(self) -> None:
-        """Close the devices: each is then in its safe state."""
+        """Close the devices: each is then in its safe state; keep the record."""
         await self.devices.close()
         self._core = None
+        try:
+            await self._keeper.close()
+        except RecordError as error:
+            self.get_logger().error(str(error))
 
     def beat(self) -> None:
         """Step once, and publish the status if it is due or has changed."""
@@ -112,6 +134,9 @@ class HardwareNode(ManagedNode, Generic[C]):
         self._jitter.note(now)
         before = self.core.state
         self.step(now)
+        self._keeper.keep(self.record(), now)
+        if self._keeper.problem:
+            self.get_logger().error(self._keeper.problem, throttle_duration_sec=60.0)
         if self.core.state is not before:
             self.get_logger().info(self.core.state.name.lower())
         self._log_faults(self.core.faults)
@@ -167,3 +192,8 @@ class HardwareNode(ManagedNode, Generic[C]):
             'real time': self._realtime_problem or (
                 'on' if self.value('realtime_priority') else 'off'),
         })
+
+    def record_status(self) -> Status:
+        """Return the diagnostics of the record."""
+        problem = self._keeper.problem
+        return Status('record', Level.ERROR if problem else Level.OK, problem or 'written')

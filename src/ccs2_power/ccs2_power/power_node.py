@@ -159,6 +159,7 @@ class PowerNode(HardwareNode[PowerController]):
             }),
             *(Status(device, Level.ERROR if problem else Level.OK, problem or 'fine')
               for device, problem in self.devices.problems.items()),
+            self.record_status(),
         ]
 
 

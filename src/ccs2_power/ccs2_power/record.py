@@ -1,4 +1,4 @@
-"""What the safety supervisor must not forget over a restart: wear and latched faults."""
+"""What a node with hardware must not forget over a restart: faults that hold it, and wear."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ccs2_power.faults import Code
 
 
 @dataclass(frozen=True, slots=True)
-class SupervisorRecord:
-    """One connector's record."""
+class NodeRecord:
+    """One node's record."""
 
+    held: tuple[int, ...] = ()
+    """Codes of the faults that hold the station."""
     contactor_cycles: int = 0
+    """`safety` only, as the next one."""
     contactor_cycles_under_load: int = 0
-    latched: tuple[int, ...] = ()
-    """Codes of the faults that are cleared only by hand."""
 
 
 #: A record that could not be written is tried again after this time, in s.
@@ -30,26 +31,26 @@ class RecordError(Exception):
     """The record cannot be read or written; the text names the file and what is wrong."""
 
 
-def load_record(path: Path) -> SupervisorRecord:
+def load_record(path: Path) -> NodeRecord:
     """Read a record; a file that does not exist yet is an empty one."""
     try:
         text = path.read_text(encoding='utf-8')
     except FileNotFoundError:
-        return SupervisorRecord()
+        return NodeRecord()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f'{path}: {error}') from None
     try:
         content = json.loads(text)
-        record = SupervisorRecord(
+        record = NodeRecord(
+            held=tuple(Code(code) for code in content['held']),
             contactor_cycles=_count(content['contactor_cycles']),
-            contactor_cycles_under_load=_count(content['contactor_cycles_under_load']),
-            latched=tuple(Code(code) for code in content['latched']))
+            contactor_cycles_under_load=_count(content['contactor_cycles_under_load']))
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f'{path} is not a record of the safety supervisor: {error}') from None
+        raise RecordError(f'{path} is not a record of a node: {error}') from None
     return record
 
 
-def save_record(path: Path, record: SupervisorRecord) -> None:
+def save_record(path: Path, record: NodeRecord) -> None:
     """Replace the record so that a power cut leaves either the old or the new one."""
     temporary = path.with_name(f'{path.name}.new')
     try:
@@ -71,20 +72,20 @@ def save_record(path: Path, record: SupervisorRecord) -> None:
 class RecordKeeper:
     """Keeps a record in its file, beside the node's loop; what could not be written is tried again.
 
-    Raises :class:`RecordError` if there is a record that cannot be read: wear and latched faults
+    Raises :class:`RecordError` if there is a record that cannot be read: held faults and wear
     are never forgotten silently. Without a path they are, when the process ends.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         #: The newest record.
-        self.record = self._written = SupervisorRecord() if path is None else load_record(path)
+        self.record = self._written = NodeRecord() if path is None else load_record(path)
         #: Why the newest record is not in the file yet; '' if it is, or on its way.
         self.problem = ''
         self._saving: asyncio.Task[None] | None = None
         self._due = -math.inf
 
-    def keep(self, record: SupervisorRecord, now: float) -> None:
+    def keep(self, record: NodeRecord, now: float) -> None:
         """Take the newest record; `now` is a monotonic time in s."""
         self.record = record
         busy = self._saving is not None and not self._saving.done()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from std_msgs.msg import Header
 
 from ccs2_interfaces.msg import ControlPilot, Link, PowerStatus, SafetyStatus
 from ccs2_interfaces.srv import EmergencyStop
-from ccs2_node import STATE, TELEMETRY, ConfigureError, Level, Status, run
+from ccs2_node import STATE, TELEMETRY, Level, Status, run
 from ccs2_power import hal
 from ccs2_power.devices import Device
-from ccs2_power.faults import Code
 from ccs2_power.hardware_node import HardwareNode
 from ccs2_power.messages import (
     MonotonicStamps,
@@ -22,7 +21,7 @@ from ccs2_power.messages import (
     pilot_wish_of,
     power_report_of,
 )
-from ccs2_power.record import RecordError, RecordKeeper, SupervisorRecord
+from ccs2_power.record import NodeRecord
 from ccs2_power.safety import SafetyInputs, SafetySupervisor
 from ccs2_power.settings import SafetySettings
 
@@ -45,47 +44,26 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
 
     def __init__(self) -> None:
         super().__init__('safety', SafetySettings, DEVICES, PERIOD)
-        self.parameter('state_file', '', 'File that keeps wear counters and latched faults; '
-                                         'empty: they are forgotten at a restart.')
         self._status_publisher = self.publisher(SafetyStatus, 'safety/status', TELEMETRY)
         self._pilot_publisher = self.publisher(ControlPilot, 'control_pilot', STATE)
         self.subscribe(PowerStatus, 'power/status', self._on_power, TELEMETRY)
         self.subscribe(Link, 'link', self._on_link, STATE)
         self.serve(EmergencyStop, '~/emergency_stop', self._on_emergency_stop)
-        self._keeper = RecordKeeper(None)
         self._shown_pilot: tuple[object, ...] = ()
         self._pilot_due = 0.0
 
     def make_core(self, settings: SafetySettings) -> SafetySupervisor:
-        """Return a supervisor that remembers wear and latched faults."""
+        """Return a supervisor that remembers the contactors' wear."""
         supervisor = SafetySupervisor(settings)
         record = self._keeper.record
         supervisor.contactors.cycles = record.contactor_cycles
         supervisor.contactors.cycles_under_load = record.contactor_cycles_under_load
-        supervisor.faults.restore(map(Code, record.latched), self.loop.time())
         return supervisor
-
-    async def configure(self) -> None:
-        """Read parameters and the record, open the devices in their safe state."""
-        place = self.value('state_file')
-        try:
-            self._keeper = RecordKeeper(Path(place) if place else None)
-        except RecordError as error:
-            raise ConfigureError(f"parameter 'state_file': {error}") from None
-        await super().configure()
 
     async def deactivate(self) -> None:
         """Open the contactors and take the pilot away."""
         self.devices['contactors'].command(hal.ContactorCommand(main=False))
         self.devices['pilot'].command(hal.DUTY_OFF)
-
-    async def cleanup(self) -> None:
-        """Close the devices and keep the record."""
-        await super().cleanup()
-        try:
-            await self._keeper.close()
-        except RecordError as error:
-            self.get_logger().error(str(error))
 
     def _on_power(self, message: Any) -> None:
         self.core.offer_power(power_report_of(message, self.loop.time()))
@@ -100,6 +78,13 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         self.beat()
         response.success = True
         return response
+
+    def record(self) -> NodeRecord:
+        """Return what a restart must not forget: the contactors' wear, too."""
+        contactors = self.core.contactors
+        return replace(
+            super().record(), contactor_cycles=contactors.cycles,
+            contactor_cycles_under_load=contactors.cycles_under_load)
 
     def step(self, now: float) -> None:
         """Let the supervisor decide, and carry it out."""
@@ -116,7 +101,6 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         if 'lock' in devices:
             devices['lock'].command(outputs.lock)
         self._publish_pilot(now)
-        self._keep_record(now)
 
     def shown(self) -> tuple[object, ...]:
         """Return what is worth a status at once when it changes."""
@@ -153,14 +137,6 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
             high_voltage=measured(pilot.high), low_voltage=measured(pilot.low),
             bcb_toggles=pilot.bcb_toggles, proximity=int(pilot.proximity)))
 
-    def _keep_record(self, now: float) -> None:
-        core = self.core
-        self._keeper.keep(SupervisorRecord(
-            core.contactors.cycles, core.contactors.cycles_under_load,
-            tuple(int(code) for code in core.faults.latched)), now)
-        if self._keeper.problem:
-            self.get_logger().error(self._keeper.problem, throttle_duration_sec=60.0)
-
     def diagnose(self) -> Sequence[Status]:
         """Report supervisor, pilot and contactors."""
         core = self._core
@@ -182,8 +158,7 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
                    contactors.state.name.lower(), {
                        'cycles': contactors.cycles,
                        'cycles under load': contactors.cycles_under_load}),
-            Status('record', Level.ERROR if self._keeper.problem else Level.OK,
-                   self._keeper.problem or 'written'),
+            self.record_status(),
         ]
 
 

@@ -119,9 +119,17 @@ def test_worst_first():
     assert [fault.code for fault in book] == [Code.POWER_SILENT, Code.METER, Code.METER]
 
 
-def test_latched_faults_survive_a_restart():
+def test_what_holds_the_station_survives_a_restart():
+    before = FaultBook()
+    before.set(Code.METER, True, 1.0)
+    before.in_use = True
+    before.set(Code.PILOT_DIODE, True, 2.0)
+    before.set(Code.PILOT_DIODE, False, 3.0)
+    before.set(Code.CONTACTOR_WELDED, True, 4.0)
     book = FaultBook()
-    book.restore([Code.CONTACTOR_WELDED], 5.0)
-    assert book.latched == [Code.CONTACTOR_WELDED]
+    book.restore(before.held, 5.0)
+    assert book.held == [Code.PILOT_DIODE, Code.CONTACTOR_WELDED]
     assert book.worst is Severity.EMERGENCY
+    book.release()
+    assert book.held == [Code.CONTACTOR_WELDED]
     assert book.clear() == []

@@ -8,9 +8,9 @@ from ccs2_power.hal import DriverError, SupplyDriver
 from ccs2_power.realtime import BeatMeter
 from ccs2_power.record import (
     RETRY,
+    NodeRecord,
     RecordError,
     RecordKeeper,
-    SupervisorRecord,
     load_record,
     save_record,
 )
@@ -18,8 +18,8 @@ from ccs2_power.record import (
 
 def test_a_record_comes_back(tmp_path):
     path = tmp_path / 'folder' / 'connector_1.json'
-    assert load_record(path) == SupervisorRecord()
-    record = SupervisorRecord(1234, 5, (201, 601))
+    assert load_record(path) == NodeRecord()
+    record = NodeRecord((201, 601), 1234, 5)
     save_record(path, record)
     assert load_record(path) == record
     assert [entry.name for entry in path.parent.iterdir()] == ['connector_1.json']
@@ -27,10 +27,10 @@ def test_a_record_comes_back(tmp_path):
 
 @pytest.mark.parametrize('text', [
     '', '{', '[]', '{}',
-    '{"contactor_cycles": -1, "contactor_cycles_under_load": 0, "latched": []}',
-    '{"contactor_cycles": true, "contactor_cycles_under_load": 0, "latched": []}',
-    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "latched": [7]}',
-    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "latched": 201}'])
+    '{"contactor_cycles": -1, "contactor_cycles_under_load": 0, "held": []}',
+    '{"contactor_cycles": true, "contactor_cycles_under_load": 0, "held": []}',
+    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "held": [7]}',
+    '{"contactor_cycles": 1, "contactor_cycles_under_load": 0, "held": 201}'])
 def test_a_broken_record_is_named(tmp_path, text):
     path = tmp_path / 'record.json'
     path.write_text(text)
@@ -40,15 +40,15 @@ def test_a_broken_record_is_named(tmp_path, text):
 
 def test_a_power_cut_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
     path = tmp_path / 'record.json'
-    save_record(path, SupervisorRecord(1))
+    save_record(path, NodeRecord((), 1))
 
     def cut(*args):
         raise OSError('cut')
 
     monkeypatch.setattr(module.os, 'fsync', cut)
     with pytest.raises(RecordError, match='cut'):
-        save_record(path, SupervisorRecord(2))
-    assert load_record(path) == SupervisorRecord(1)
+        save_record(path, NodeRecord((), 2))
+    assert load_record(path) == NodeRecord((), 1)
 
 
 async def written(keeper):
@@ -66,36 +66,36 @@ async def test_what_could_not_be_written_is_tried_again(tmp_path, monkeypatch):
         save_record(place, record)
 
     monkeypatch.setattr(module, 'save_record', save)
-    latched = SupervisorRecord(5, 1, (201,))
-    keeper.keep(latched, 100.0)
+    held = NodeRecord((201,), 5, 1)
+    keeper.keep(held, 100.0)
     await written(keeper)
     assert 'no space left' in keeper.problem
     full[0] = False
-    keeper.keep(latched, 100.0 + RETRY / 2)
+    keeper.keep(held, 100.0 + RETRY / 2)
     await written(keeper)
-    assert load_record(path) == SupervisorRecord()  # not at every beat
-    keeper.keep(latched, 100.0 + RETRY)
+    assert load_record(path) == NodeRecord()  # not at every beat
+    keeper.keep(held, 100.0 + RETRY)
     await written(keeper)
     assert keeper.problem == ''
-    assert load_record(path) == latched
+    assert load_record(path) == held
     # The next change does not wait.
-    keeper.keep(SupervisorRecord(6, 1, (201,)), 100.1 + RETRY)
+    keeper.keep(NodeRecord((201,), 6, 1), 100.1 + RETRY)
     await written(keeper)
-    assert RecordKeeper(path).record == SupervisorRecord(6, 1, (201,))
+    assert RecordKeeper(path).record == NodeRecord((201,), 6, 1)
 
 
 async def test_the_newest_record_is_written_at_the_end(tmp_path, monkeypatch):
     path = tmp_path / 'record.json'
     keeper = RecordKeeper(path)
-    keeper.keep(SupervisorRecord(1), 0.0)
-    keeper.keep(SupervisorRecord(2), 0.01)
+    keeper.keep(NodeRecord((), 1), 0.0)
+    keeper.keep(NodeRecord((), 2), 0.01)
     await keeper.close()
-    assert load_record(path) == SupervisorRecord(2)
+    assert load_record(path) == NodeRecord((), 2)
     path.write_text('no record')
     with pytest.raises(RecordError, match=r'record\.json'):
         RecordKeeper(path)
     monkeypatch.setattr(module, 'save_record', lambda *_: (_ for _ in ()).throw(RecordError('x')))
-    keeper.keep(SupervisorRecord(3), 1.0)
+    keeper.keep(NodeRecord((), 3), 1.0)
     with pytest.raises(RecordError, match='x'):
         await keeper.close()
 

@@ -10,8 +10,8 @@ from ccs2_power.command import Mode, Shutdown
 from ccs2_power.faults import Code, Severity
 from ccs2_power.hal import SUPPLY_OFF, Alarm, Measurement, SelfTest, ThermometerReading
 from ccs2_power.pilot import PilotState
-from ccs2_power.power import PowerState
-from ccs2_power.safety import CableCheck, SafetyState
+from ccs2_power.power import PowerController, PowerState
+from ccs2_power.safety import CableCheck, SafetyState, SafetySupervisor
 from ccs2_power.settings import PowerSettings, SafetySettings
 
 
@@ -420,8 +420,47 @@ def test_session_faults_hold_until_unplugged():
     assert bench.charge()
 
 
+@pytest.mark.parametrize('who', ['safety', 'power'])
+def test_a_restart_does_not_free_the_vehicle_of_a_fault(who):
+    bench = Bench().reach('charge')
+    if who == 'safety':
+        bench.plant.diode = False
+    else:
+        bench.plant.temperature = 120.0
+    bench.run(0.5)
+    bench.plant.diode, bench.plant.temperature = True, 40.0
+    bench.plant.vehicle_closed, bench.plant.vehicle = False, 'B'
+    bench.send(mode=Mode.OFF, session_id='', lock_connector=False)
+    bench.run(5.0)
+    for name, core in (('safety', SafetySupervisor(bench.safety_settings)),
+                       ('power', PowerController(bench.power_settings))):
+        core.faults.restore(getattr(bench, name).faults.held, bench.now)
+        setattr(bench, name, core)
+    bench.run(6.0)
+    bench.cable_check('02')
+    assert bench.power.cable_check is not CableCheck.VALID
+    assert bench.de_energised
+    bench.send(mode=Mode.OFF, session_id='', lock_connector=False)
+    bench.unplug()
+    assert not bench.codes
+    bench.plug_in()
+    assert bench.cable_check('03')
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
+def test_a_restart_without_a_fault_asks_for_nothing():
+    bench = Bench().reach('charge')
+    bench.stop()
+    bench.safety = SafetySupervisor(bench.safety_settings)
+    bench.power = PowerController(bench.power_settings)
+    bench.run(1.0)
+    assert bench.cable_check('02')
+    assert bench.pre_charge()
+    assert bench.charge()
+
+
 def test_restarted_safety_does_not_go_on_with_the_charge():
-    from ccs2_power.safety import SafetySupervisor
     bench = Bench().reach('charge')
     bench.safety_alive = False
     bench.run(0.1)
