@@ -108,6 +108,14 @@ def test_alarms(name, data, texts):
     assert [bit.text for bit in told.alarms] == texts
 
 
+@pytest.mark.parametrize(('name', 'identifier', 'data'), [
+    ('winline', 0x06078018, '42F0000100000190'), ('winline', 0x06078018, '41F0001B00002800'),
+    ('winline', 0x06078018, '41F0004000400000'), ('winline', 0x06078018, '43F0000143C80000'),
+    ('dpm1000', 0x06078019, '42F0000700000190')])
+def test_a_number_of_another_type_is_none(name, identifier, data):
+    assert PROTOCOLS[name].decode(Frame(identifier, bytes.fromhex(data))) is None
+
+
 @pytest.mark.parametrize('name', PROTOCOLS)
 @pytest.mark.parametrize('length', [0, 1, 4, 7, 9, 64])
 def test_every_other_length_is_nobody_s(name, length):

@@ -206,7 +206,10 @@ _WINLINE = Identifier({'protocol': (20, 9), 'point_to_point': (19, 1), 'destinat
                        'source': (3, 8), 'group': (0, 3)})
 _WINLINE_PROTOCOL = 0x060
 _WINLINE_GOOD = 0xF0
-_WINLINE_TYPES, _DPM_TYPES = (0x41, 0x42), (0x41, 0x42, 0x43)
+_WINLINE_REAL, _WINLINE_INTEGER, _DPM_SET_RESPONSE = 0x41, 0x42, 0x43
+_WINLINE_ANSWERS = (_WINLINE_REAL, _WINLINE_INTEGER, _DPM_SET_RESPONSE)
+#: Registers that hold a whole number.
+_WINLINE_INTEGERS = (0x001B, 0x0040)
 _WINLINE_WRITES, _DPM_WRITES = (0x03,), (0x00, 0x03)
 _WINLINE_WRITTEN = (0x0019, 0x001B, 0x0020, 0x0021, 0x0022, 0x0030)
 _WINLINE_FIELDS = {
@@ -222,18 +225,23 @@ def _winline(address: int, kind: int, group: int, write: Write) -> Frame:
         bytes([kind, 0]) + write.register.to_bytes(2, 'big') + write.payload)
 
 
-def _winline_parse(frame: Frame, types: tuple[int, ...]) -> Reply | None:
+def _winline_parse(
+    frame: Frame, reals: tuple[int, ...], integers: tuple[int, ...],
+) -> Reply | None:
+    """Return the reply if its type is one that its register is answered with."""
     parts = _WINLINE.unpack(frame.identifier)
+    register = int.from_bytes(frame.data[2:4], 'big')
     if (parts['protocol'] != _WINLINE_PROTOCOL or parts['destination'] != CONTROLLER
-            or frame.data[0] not in types or frame.data[1] != _WINLINE_GOOD):
+            or frame.data[0] not in (integers if register in _WINLINE_INTEGERS else reals)
+            or frame.data[1] != _WINLINE_GOOD):
         return None
-    return Reply(parts['source'], int.from_bytes(frame.data[2:4], 'big'))
+    return Reply(parts['source'], register)
 
 
 def _winline_refusal(frame: Frame) -> int | None:
     parts = _WINLINE.unpack(frame.identifier)
     refused = (parts['protocol'] == _WINLINE_PROTOCOL and parts['destination'] == CONTROLLER
-               and frame.data[0] in _DPM_TYPES and frame.data[1] != _WINLINE_GOOD
+               and frame.data[0] in _WINLINE_ANSWERS and frame.data[1] != _WINLINE_GOOD
                and int.from_bytes(frame.data[2:4], 'big') in _WINLINE_WRITTEN)
     return parts['source'] if refused else None
 
@@ -250,7 +258,7 @@ WINLINE = ModuleProtocol(
     limits=SupplyLimits(50.0, 1000.0, 0.0, 100.0, 30e3),
     read=lambda address, register: _winline(address, 0x10, 0, Write(register, bytes(4))),
     write=lambda address, write: _winline(address, 0x03, 0, write),
-    parse=lambda frame: _winline_parse(frame, _WINLINE_TYPES),
+    parse=lambda frame: _winline_parse(frame, (_WINLINE_REAL,), (_WINLINE_INTEGER,)),
     parse_write=lambda frame: _winline_destination(frame, _WINLINE_WRITES),
     parse_refusal=_winline_refusal,
     queries=(0x0001, 0x0002, 0x0040), rarely=(0x0004, 0x0012),
@@ -290,7 +298,9 @@ DPM1000 = ModuleProtocol(
     read=lambda address, register: _winline(address, 0x01, _DPM_GROUP,
                                             Write(register, bytes(4))),
     write=lambda address, write: _winline(address, 0x03, _DPM_GROUP, write),
-    parse=lambda frame: _winline_parse(frame, _DPM_TYPES),
+    # Here 0x41 is any answer to a question, 0x43 any to a write.
+    parse=lambda frame: _winline_parse(
+        frame, (_WINLINE_REAL, _DPM_SET_RESPONSE), _WINLINE_ANSWERS),
     parse_write=lambda frame: _winline_destination(frame, _DPM_WRITES),
     parse_refusal=_winline_refusal,
     queries=(0x0001, 0x0007, 0x0040), rarely=(0x0004,),
