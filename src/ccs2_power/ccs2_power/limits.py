@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import astuple, dataclass, replace
 
 from ccs2_power.command import ChargeCommand
 from ccs2_power.hal import SupplyLimits
@@ -52,6 +53,14 @@ class Bounds:
     def current(self, wanted: float) -> float:
         """Return the current within the bounds."""
         return min(max(wanted, self.lowest_current), self.highest_current)
+
+
+def told_limits(supply: SupplyLimits | None) -> SupplyLimits | None:
+    """Return what a supply says it can do; None if it has not, or if a number makes no sense."""
+    if supply is None or not all(
+            math.isfinite(limit) and limit >= 0.0 for limit in astuple(supply)):
+        return None
+    return supply
 
 
 def station_limits(

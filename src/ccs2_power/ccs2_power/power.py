@@ -43,6 +43,7 @@ from ccs2_power.limits import (
     bounds,
     clamp,
     station_limits,
+    told_limits,
 )
 from ccs2_power.output_watch import METER_NEWEST, OutputView, OutputWatch
 from ccs2_power.settings import PowerSettings
@@ -245,7 +246,8 @@ class PowerController:
             Code.TEMPERATURE, factor == 0.0, now, f'modules at {self.temperature or 0.0:.0f} degC',
             'modules')
         factor = min(factor, self._contact_factor(inputs.thermometer, now))
-        self.limits = station_limits(self.settings.configured_limits, supply.limits, factor)
+        self.limits = station_limits(
+            self.settings.configured_limits, told_limits(supply.limits), factor)
         self.faults.set(
             Code.TEMPERATURE, 0.0 < factor < 1.0, now, f'derated to {100 * factor:.0f} %',
             'derating', Severity.WARNING)
@@ -283,7 +285,8 @@ class PowerController:
 
     def _judge_devices(self, inputs: PowerInputs, now: float) -> None:
         missing = [name for name, value in (('voltage', self.voltage), ('current', self.current),
-                                            ('limits', inputs.supply.limits)) if value is None]
+                                            ('limits', told_limits(inputs.supply.limits)))
+                   if value is None]
         self.faults.set(
             Code.SUPPLY_SILENT, bool(missing), now, f'supply does not tell its '
             f'{" and ".join(missing)}', 'supply')

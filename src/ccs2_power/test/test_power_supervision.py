@@ -19,6 +19,7 @@ from ccs2_power.hal import (
     SupplyReading,
 )
 from ccs2_power.isolation import IsolationState
+from ccs2_power.limits import NO_LIMITS
 from ccs2_power.output_watch import (
     METER_OVER_CURRENT_TIME,
     UNCOUNTED,
@@ -362,6 +363,18 @@ def test_a_supply_that_never_tells_a_temperature_charges():
     bench.reach('charge')
     assert bench.plant.current == pytest.approx(100.0, abs=2.0)
     assert not bench.codes
+
+
+@pytest.mark.parametrize('change', [
+    {'maximum_current': float('nan')}, {'maximum_power': float('inf')},
+    {'maximum_current': -100.0}, {'minimum_voltage': float('nan')}])
+def test_limits_that_make_no_sense_are_none(change):
+    bench = Bench().reach('charge')
+    bench.plant.limits = replace(bench.plant.limits, **change)
+    bench.run(0.1)
+    assert bench.de_energised
+    assert Code.SUPPLY_SILENT in bench.codes
+    assert bench.power.limits == NO_LIMITS
 
 
 @pytest.mark.parametrize(('device', 'expected'), [
