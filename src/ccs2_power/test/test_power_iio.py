@@ -268,12 +268,30 @@ async def test_files_of_temperatures(chip, tmp_path):
     ('temp1_input', '85000', 85.0)])
 def test_a_broken_sensor_of_a_chip_is_not_measured(chip, name, text, celsius):
     (chip / name).write_text(text)
-    assert hwmon.read_temperature(chip / 'temp1_input') == celsius
+    assert hwmon.read_temperature(chip / 'temp1_input', None) == celsius
 
 
-def test_a_sensor_that_has_lost_its_power_is_not_measured(tmp_path):
+@pytest.mark.parametrize(('before', 'celsius'), [
+    (None, None), (40.0, None), (79.9, None), (81.0, 85.0), (84.9375, 85.0), (89.0, 85.0)])
+def test_a_sensor_that_has_lost_its_power_is_not_measured(tmp_path, before, celsius):
     (tmp_path / 'temperature').write_text('85000\n')
-    assert hwmon.read_temperature(tmp_path / 'temperature') is None
+    assert hwmon.read_temperature(tmp_path / 'temperature', before) == celsius
+
+
+async def test_a_contact_that_warms_up_to_85_degrees_is_measured_all_the_time(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(hwmon.HwmonThermometer, 'PERIOD', 0.02)
+    sensor = tmp_path / 'temperature'
+    sensor.write_text('84937')
+    driver = await opened('hwmon_thermometer', ThermometerDriver, {'contacts': f'DC+:{sensor}'})
+    try:
+        for text in ('85000', '85062'):
+            sensor.with_name('next').write_text(text)
+            sensor.with_name('next').replace(sensor)
+            await until(lambda celsius=int(text) / 1e3:
+                        driver.read().contacts['DC+'].value == celsius)
+    finally:
+        await driver.close()
 
 
 async def test_a_sensor_that_is_unplugged_is_named_and_comes_back(chip, tmp_path, monkeypatch):

@@ -19,6 +19,8 @@ MILLI = 1e-3
 LOWEST, HIGHEST = -50.0, 200.0
 #: What a 1-wire sensor (DS18B20) says after a loss of power, before it has measured, in degC.
 POWER_ON = 85.0
+#: That is a temperature all the same if the reading before was no further away, in K.
+NEAR = 5.0
 
 
 class HwmonThermometer(SensorDriver[ThermometerReading]):
@@ -36,12 +38,14 @@ class HwmonThermometer(SensorDriver[ThermometerReading]):
 
     def _prepare(self, options: Options) -> Callable[[], ThermometerReading]:
         places = parse_contacts(options.text('contacts'))
+        before: dict[str, float | None] = {}
 
         def measure() -> ThermometerReading:
             contacts = {}
             for contact, place in places.items():
                 stamp = time.monotonic()
-                value = read_temperature(find(place))
+                value = read_temperature(find(place), before.pop(contact, None))
+                before[contact] = value
                 contacts[contact] = None if value is None else Measurement(
                     value, f'thermometer {contact}', stamp)
             return ThermometerReading(contacts)
@@ -57,12 +61,16 @@ def find(place: str) -> Path:
     return Path(found[0])
 
 
-def read_temperature(path: Path) -> float | None:
-    """Return the temperature in degC, None if the sensor is broken; raise :class:`OSError`."""
+def read_temperature(path: Path, before: float | None) -> float | None:
+    """Return the temperature in degC, None if the sensor is broken; raise :class:`OSError`.
+
+    `before` is the reading before this one, None if there was none.
+    """
     fault = path.with_name(path.name.removesuffix('_input') + '_fault')
     if fault != path and fault.exists() and read_number(fault) != 0.0:
         return None
     celsius = read_number(path) * MILLI
-    if path.name == 'temperature' and celsius == POWER_ON:
+    warm = before is not None and abs(before - POWER_ON) <= NEAR
+    if path.name == 'temperature' and celsius == POWER_ON and not warm:
         return None
     return within(celsius, LOWEST, HIGHEST)
