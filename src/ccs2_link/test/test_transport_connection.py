@@ -1,9 +1,10 @@
 """The connection's core on a virtual clock: every wait ends, every request gets one answer."""
 
+import itertools
 import math
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,7 +24,6 @@ from ccs2_link.transport.connection import (
     Deliver,
     Finish,
     Limits,
-    Opened,
     Phase,
     Response,
     Work,
@@ -47,7 +47,6 @@ def send(sequence, **fields):
 
 def opened(limits=LIMITS):
     connection = Connection(0.0, PlainChannel(), limits, SETUP)
-    assert connection.start(0.0) == [Opened()]
     return connection
 
 
@@ -118,10 +117,12 @@ def test_pipelined_requests_wait_for_their_turn():
     assert connection.respond(2.2, send(3)) == [Write(ANSWER)]
 
 
-def test_too_many_pipelined_requests_end_the_connection():
-    connection = asked()
-    assert connection.received(1.1, REQUEST * 3) == []
-    assert connection.received(1.2, REQUEST) == [Close()]
+@pytest.mark.parametrize('chunks', [
+    [REQUEST] * 5, [REQUEST * 5], [REQUEST * 4, REQUEST], [REQUEST, REQUEST * 4]])
+def test_too_many_pipelined_requests_end_the_connection(chunks):
+    connection = opened()
+    assert [output for chunk in chunks for output in connection.received(1.0, chunk)] == [
+        DELIVERED, Close()]
     assert connection.close_reason is CloseReason.FRAMING
     assert connection.close_message == 'more than 3 requests without an answer'
 
@@ -130,6 +131,55 @@ def test_a_declared_length_over_the_limit_ends_the_connection():
     connection = opened(Limits(message_size=1000))
     assert connection.received(1.0, HEADER.pack(1, 0xFE, 0x8001, 1001)) == [Close()]
     assert connection.close_reason is CloseReason.FRAMING
+
+
+OVERSIZE = HEADER.pack(1, 0xFE, 0x8001, 0xFFFFFFF8)
+
+
+def test_requests_before_a_broken_header_are_answered_first():
+    connection = opened()
+    assert connection.received(1.0, REQUEST * 2 + OVERSIZE + REQUEST) == [DELIVERED]
+    assert connection.received(1.1, REQUEST) == []      # nothing can follow any more
+    assert connection.respond(2.0, send(1)) == [
+        Write(ANSWER), Deliver(2, PayloadType.SAP, b'request')]
+    assert connection.respond(2.1, send(2)) == [Write(ANSWER), Close()]
+    assert connection.close_reason is CloseReason.FRAMING
+
+
+PIECES = st.sampled_from([
+    REQUEST, REQUEST, OVERSIZE, b'\x00', encode(PayloadType.ISO20_DC, bytes(30)),
+    HEADER.pack(1, 0xFE, 0x7001, 3) + b'abc', HEADER.pack(1, 0xFE, 0x8001, 0)])
+
+
+def trace(chunks, answers_at_once):
+    """Return all that happens until the connection has ended, and why it did."""
+    connection = opened()
+    happened, open_requests = [], []
+
+    def take(outputs):
+        happened.extend(outputs)
+        open_requests.extend(
+            output.sequence for output in outputs if isinstance(output, Deliver))
+
+    def answer():
+        while open_requests:
+            take(connection.respond(2.0, send(open_requests.pop(0))))
+
+    for chunk in chunks:
+        take(connection.received(1.0, chunk))
+        if answers_at_once:
+            answer()
+    answer()
+    return happened, connection.close_reason, connection.close_message
+
+
+@given(pieces=st.lists(PIECES, max_size=4), cuts=st.sets(st.integers(1, 100)),
+       answers_at_once=st.booleans())
+def test_how_the_octets_are_split_changes_nothing(pieces, cuts, answers_at_once):
+    stream = b''.join(pieces)
+    edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    chunks = [stream[begin:end] for begin, end in itertools.pairwise(edges)]
+    assert trace(chunks, answers_at_once) == trace([stream], answers_at_once=False)
 
 
 @pytest.mark.parametrize('response', [
@@ -153,8 +203,8 @@ def test_the_session_closes_at_once(sequence):
     connection = asked()
     response = Response(sequence, Action.CLOSE, data_link=DataLink.ERROR)
     assert connection.respond(2.0, response) == [Close()]
-    assert (connection.close_reason, connection.data_link, connection.decided) == (
-        CloseReason.BY_STATION, DataLink.ERROR, True)
+    assert (connection.close_reason, connection.data_link) == (
+        CloseReason.BY_STATION, DataLink.ERROR)
 
 
 def test_the_session_closes_while_no_request_is_there():
@@ -235,8 +285,7 @@ def test_ends_from_outside(end, reason):
     connection = asked()
     connection.respond(1.5, send(1, data_link=DataLink.ERROR))
     assert end(connection) == [Close()]
-    assert (connection.close_reason, connection.data_link, connection.decided) == (
-        reason, DataLink.ERROR, False)
+    assert (connection.close_reason, connection.data_link) == (reason, DataLink.ERROR)
     assert end(connection) == []
     assert connection.received(3.0, REQUEST) == []
     assert connection.respond(3.0, send(1)) == []
@@ -302,7 +351,7 @@ def test_work_of_the_handshake_is_handed_out_once_and_waited_for():
     assert connection.received(2.0, b'i') == []
     assert connection.deadline() == LIMITS.handshake_time
     channel.run()
-    assert connection.received(3.0, b'') == [Write(b'hello'), Opened()]
+    assert connection.received(3.0, b'') == [Write(b'hello')]
 
 
 def test_work_that_takes_too_long_ends_the_connection_and_is_then_forgotten():
@@ -317,9 +366,8 @@ def test_work_that_takes_too_long_ends_the_connection_and_is_then_forgotten():
 
 def test_a_handshake_opens_the_connection():
     connection = Connection(0.0, FakeTls(), LIMITS, SETUP)
-    assert connection.start(0.0) == []
     assert connection.deadline() == LIMITS.handshake_time
-    assert connection.received(1.0, b'h' + REQUEST) == [Write(b'hello'), Opened(), DELIVERED]
+    assert connection.received(1.0, b'h' + REQUEST) == [Write(b'hello'), DELIVERED]
 
 
 def test_a_handshake_ends_in_time_and_before_the_setup_time():

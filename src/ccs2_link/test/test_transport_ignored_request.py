@@ -19,7 +19,6 @@ REQUEST = encode(PayloadType.SAP, b'request')
 
 def asked():
     connection = Connection(0.0, PlainChannel(), Limits(), 18.0)
-    connection.start(0.0)
     connection.received(1.0, REQUEST)
     return connection
 

@@ -243,6 +243,7 @@ def test_a_link_that_is_silent_is_lost_and_comes_back_with_its_first_word(start)
     graph.matched(1)
     graph.reach(V2GConnection.STATE_LISTENING)
     with socket.create_connection(('::1', discover(graph)[0]), timeout=10) as car:
+        car.sendall(encode(0x8001, b'hello'))
         graph.reach(V2GConnection.STATE_OPEN)
         graph.link_state = None
         graph.reach(V2GConnection.STATE_DOWN)
@@ -263,6 +264,7 @@ def test_deactivation_closes_the_connection_and_the_sockets(start):
     graph.reach(V2GConnection.STATE_LISTENING)
     port, _ = discover(graph)
     with socket.create_connection(('::1', port), timeout=10) as car:
+        car.sendall(encode(0x8001, b'hello'))
         graph.reach(V2GConnection.STATE_OPEN)
         assert graph.transition(Transition.TRANSITION_DEACTIVATE)
         assert car.recv(1) == b''
@@ -490,7 +492,8 @@ def test_a_key_log_is_private_and_warned_about(start, tmp_path):
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     port, _ = discover(graph, 0x00)
-    with context.wrap_socket(socket.create_connection(('::1', port), timeout=10)):
+    with context.wrap_socket(socket.create_connection(('::1', port), timeout=10)) as car:
+        car.sendall(encode(0x8001, b'hello'))
         graph.reach(V2GConnection.STATE_OPEN)
     assert log.read_text().startswith('CLIENT_RANDOM ')
     assert log.stat().st_mode & 0o777 == 0o600

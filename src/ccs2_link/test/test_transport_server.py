@@ -14,7 +14,7 @@ sys.path.append(os.path.dirname(__file__))
 from transport_station import PATIENCE, REQUEST, Station
 
 from ccs2_link.transport.connection import Action, CloseReason, DataLink, Limits
-from ccs2_link.transport.endpoint import State
+from ccs2_link.transport.endpoint import MOST_PENDING, State
 from ccs2_link.transport.interface import link_address
 from ccs2_link.transport.sdp import SdpSecurity
 from ccs2_link.transport.v2gtp import PayloadType, encode
@@ -47,13 +47,13 @@ async def test_a_session_from_discovery_to_close(make):
     assert response[26:] == b'\x10\x00'
 
     reader, writer = await station.connect()
-    status = await station.reach(lambda status: status.state is State.OPEN)
-    assert (status.connection_id, status.peer.address) == (1, '::1')
     for sequence in range(1, 20):
         writer.write(encode(PayloadType.SAP, b'request %d' % sequence))
         connection_id, request = await station.next_request()
         assert (connection_id, request.sequence, request.payload) == (
             1, sequence, b'request %d' % sequence)
+        status = station.server.status
+        assert (status.state, status.connection_id, status.peer.address) == (State.OPEN, 1, '::1')
         assert station.answer(1, sequence, b'answer %d' % sequence)
         assert await station.read(reader) == b'answer %d' % sequence
 
@@ -128,8 +128,7 @@ async def test_a_flood_of_datagrams_disturbs_neither_discovery_nor_a_session(mak
 
 async def test_discovery_is_silent_while_a_session_runs_and_after_the_link_is_gone(make):
     station = await make()
-    reader, writer = await station.connect()
-    await station.reach(lambda status: status.state is State.OPEN)
+    reader, writer = await station.begin()
     assert await station.discover() is None
     station.server.link_down()
     assert await station.ends(reader) in (b'', 'reset')
@@ -144,8 +143,8 @@ async def test_discovery_is_silent_while_a_session_runs_and_after_the_link_is_go
 
 async def test_further_connections_are_closed_at_once_and_change_nothing(make):
     station = await make()
-    reader, writer = await station.connect()
-    before = await station.reach(lambda status: status.state is State.OPEN)
+    reader, writer = await station.begin()
+    before = station.server.status
     port = station.server.ports[SdpSecurity.NONE]
     files = len(os.listdir('/proc/self/fd'))
     for _ in range(200):
@@ -156,14 +155,46 @@ async def test_further_connections_are_closed_at_once_and_change_nothing(make):
             intruder.close()
     writer.write(encode(PayloadType.SAP, b'still here'))
     connection_id, request = await station.next_request()
-    assert (connection_id, request.sequence, request.payload) == (1, 1, b'still here')
-    station.answer(1, 1, b'yes')
+    assert (connection_id, request.sequence, request.payload) == (1, 2, b'still here')
+    station.answer(1, 2, b'yes')
     assert await station.read(reader) == b'yes'
     after = station.server.status
     assert after.rejected_connections == 200
     assert len(os.listdir('/proc/self/fd')) <= files
     assert (after.state, after.peer, after.connection_id) == (
         before.state, before.peer, before.connection_id)
+    writer.close()
+
+
+async def are_reset(cars):
+    """Wait until the station has reset these connections; close them."""
+    async with asyncio.timeout(PATIENCE):
+        for car in cars:
+            with pytest.raises(ConnectionResetError):
+                await asyncio.get_running_loop().sock_recv(car, 1)
+            car.close()
+
+
+async def test_connections_that_ask_for_nothing_shut_nobody_out(make):
+    station, loop = await make(), asyncio.get_running_loop()
+    address = ('::1', station.server.ports[SdpSecurity.NONE])
+    idle = []
+    files = len(os.listdir('/proc/self/fd'))
+    for _ in range(200):
+        idle.append(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+        idle[-1].setblocking(False)
+        await loop.sock_connect(idle[-1], address)
+    await are_reset(idle[:-MOST_PENDING])
+    assert len(os.listdir('/proc/self/fd')) == files + 2 * MOST_PENDING
+    assert await station.discover() is not None
+    _reader, writer = await station.begin()
+    status = station.server.status
+    assert (status.state, status.connection_id, status.rejected_connections) == (
+        State.OPEN, 1, 200)
+    await are_reset(idle[-MOST_PENDING:])
+    assert len(os.listdir('/proc/self/fd')) == files + 2
+    writer.write(encode(PayloadType.SAP, b'go on'))
+    assert (await station.next_request())[1].payload == b'go on'
     writer.close()
 
 
@@ -211,21 +242,21 @@ async def test_what_cannot_be_followed_ends_the_connection(make, garbage, reason
     status = await station.reach(lambda status: status.state is State.CLOSED)
     assert status.close_reason is reason
     writer.close()
-    assert (await station.connect())[1] is not None     # setup time still runs: try again
-    await station.reach(lambda status: status.connection_id == 2)
+    while not station.requests.empty():
+        await station.next_request()
+    await station.begin()                               # setup time still runs: try again
+    assert station.server.status.connection_id == 2
 
 
 async def test_fin_and_reset_are_told_apart(make):
     station = await make()
-    _reader, writer = await station.connect()
-    await station.reach(lambda status: status.state is State.OPEN)
+    _reader, writer = await station.begin()
     writer.write_eof()
     status = await station.reach(lambda status: status.state is State.CLOSED)
     assert status.close_reason is CloseReason.BY_VEHICLE
     writer.close()
 
-    _reader, writer = await station.connect()
-    await station.reach(lambda status: status.state is State.OPEN)
+    _reader, writer = await station.begin()
     writer.transport.get_extra_info('socket').setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     writer.transport.abort()
@@ -253,8 +284,7 @@ async def test_an_interface_that_is_not_there_is_named_and_waited_for():
     there.append(True)
     await station.reach(lambda status: status.state is State.LISTENING)
     assert station.server.problem == ''
-    reader, writer = await station.connect()
-    await station.reach(lambda status: status.state is State.OPEN)
+    reader, writer = await station.begin()
     there.clear()
     status = await station.reach(lambda status: status.state is not State.OPEN)
     assert status.close_reason is CloseReason.LINK_LOST
@@ -273,8 +303,7 @@ async def test_two_stations_use_their_own_discovery_ports(make):
 async def test_closing_ends_with_a_vehicle_connected():
     station = Station()
     await station.up()
-    reader, writer = await station.connect()
-    await station.reach(lambda status: status.state is State.OPEN)
+    reader, writer = await station.begin()
     async with asyncio.timeout(PATIENCE):
         await station.server.close()
     assert station.server.status.close_reason is CloseReason.SHUTDOWN

@@ -97,11 +97,12 @@ async def test_iso2_session_with_staple(make, tmp_path, datagram):
     assert 'OCSP Response Status: successful (0x0)' in said
     assert 'Cert Status: good' in said
     assert 'Cipher is ECDHE-ECDSA-AES128-SHA256' in said
-    status = await station.reach(lambda status: status.state is State.OPEN)
-    assert (status.security, status.cipher_suite) == (
-        Security.TLS_1_2, 'ECDHE-ECDSA-AES128-SHA256')
+    assert station.server.status.state is State.LISTENING
     car.process.stdin.write(encode(PayloadType.SAP, b'hello'))
     assert (await station.next_request())[1].payload == b'hello'
+    status = station.server.status
+    assert (status.state, status.security, status.cipher_suite) == (
+        State.OPEN, Security.TLS_1_2, 'ECDHE-ECDSA-AES128-SHA256')
     station.answer(1, 1, b'answer of the station', action=Action.SEND_THEN_CLOSE, close_delay=0.1)
     await car.until(b'answer of the station')
     await car.end()
@@ -119,11 +120,11 @@ async def test_iso20_session_with_the_chain_that_the_car_asks_for(make, tmp_path
         '-verify_return_error', '-groups', 'P-521:X448',
         *pem(tmp_path / 'vehicle.pem', hierarchy('iso20').issued['vehicle']))
     await car.until(b'Verify return code: 0 \\(ok\\)')
-    status = await station.reach(lambda status: status.state is State.OPEN)
-    assert status.security is Security.TLS_1_3_MUTUAL
-    assert len(status.vehicle_certificate_digest) == 64
     car.process.stdin.write(encode(PayloadType.ISO20_DC, b'hello'))
     assert (await station.next_request())[1].payload == b'hello'
+    status = station.server.status
+    assert status.security is Security.TLS_1_3_MUTUAL
+    assert len(status.vehicle_certificate_digest) == 64
     station.answer(1, 1, b'answer')
     said = await car.until(b'answer')
     assert 'OCSP Response Status: successful (0x0)' in said

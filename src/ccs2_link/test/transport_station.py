@@ -8,7 +8,7 @@ from ccs2_link.transport.connection import Action, Response
 from ccs2_link.transport.endpoint import State
 from ccs2_link.transport.sdp import SdpSecurity, SecurityPolicy
 from ccs2_link.transport.server import Settings, TransportServer
-from ccs2_link.transport.v2gtp import HEADER, PayloadType
+from ccs2_link.transport.v2gtp import HEADER, PayloadType, encode
 
 REQUEST = bytes.fromhex('01fe9000000000021000')
 PATIENCE = 10
@@ -62,6 +62,15 @@ class Station:
         async with asyncio.timeout(PATIENCE):
             return await asyncio.open_connection(
                 '::1', self.server.ports[SdpSecurity.NONE])
+
+    async def begin(self):
+        """Connect, ask and get an answer: the connection is the active one."""
+        reader, writer = await self.connect()
+        writer.write(encode(PayloadType.SAP, b'hello'))
+        connection_id, request = await self.next_request()
+        self.answer(connection_id, request.sequence, b'hello')
+        assert await self.read(reader) == b'hello'
+        return reader, writer
 
     async def read(self, reader):
         async with asyncio.timeout(PATIENCE):

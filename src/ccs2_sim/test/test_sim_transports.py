@@ -85,7 +85,6 @@ async def station():
 
 async def answer_over_tls(station, arguments):
     car = await Car.connect(await port_of(station), *arguments)
-    await station.reach(lambda status: status.state is State.OPEN)
     car.process.stdin.write(OFFER)
     await car.until(rb'\x01\xfe\x80\x01')
     data = car.output[car.output.index(b'\x01\xfe\x80\x01'):]

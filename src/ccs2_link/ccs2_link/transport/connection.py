@@ -18,6 +18,9 @@ FINISHING      the vehicle's FIN after the station's       `Limits.fin_time`
 =============  ==========================================  ==================================
 
 In all phases the vehicle must take what is sent to it within `Limits.write_time`.
+
+How the octets were split on their way changes nothing: every request before the place where the
+stream cannot be followed any more is answered, then the connection ends.
 """
 
 from __future__ import annotations
@@ -140,11 +143,6 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The connection is ready for requests (at once, or when the TLS handshake is done)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Deliver:
     """Hand this request to the session."""
 
@@ -160,7 +158,7 @@ class Work:
     run: Callable[[], None] = field(repr=False)
 
 
-Output = Write | Finish | Close | Opened | Deliver | Work
+Output = Write | Finish | Close | Deliver | Work
 
 
 class Connection:
@@ -178,33 +176,33 @@ class Connection:
         self.close_reason = CloseReason.NONE
         self.close_message = ''
         self.data_link = DataLink.KEEP
-        #: The session itself has decided what the end means for the data link.
-        self.decided = False
         self.ignored_responses = 0
+        #: The vehicle has sent something.
+        self.heard = False
         self._limits = limits
         self._setup_deadline = setup_deadline
         self._deadline = min(setup_deadline, now + limits.handshake_time)
         self._framer = Framer(limits.message_size)
         self._requests: deque[Message] = deque()
+        #: Why nothing can be read after the queued requests, '' if it can.
+        self._broken = ''
         self._sequence = 0
         self._delivered_at = now
         self._message_since: float | None = None
         self._blocked_since: float | None = None
         self._held: tuple[float, Response] | None = None
+        self._open()
 
     @property
     def ignored_messages(self) -> int:
         """Messages from the vehicle that were ignored because of their header."""
         return self._framer.ignored
 
-    def start(self, now: float) -> list[Output]:
-        """Begin, once, before anything else."""
-        return self._proceed(now) if self.channel.ready else []
-
     def received(self, now: float, data: bytes) -> list[Output]:
         """Take octets from the vehicle; none: its channel can go on."""
         if self.phase in (Phase.ENDING, Phase.FINISHING, Phase.CLOSED):
             return []
+        self.heard = self.heard or bool(data)
         try:
             plaintext = self.channel.receive(data)
         except ChannelError as error:
@@ -212,14 +210,10 @@ class Connection:
         outputs = self._flush()
         if (work := self.channel.work()) is not None:
             outputs.append(Work(work))
-        if plaintext:
+        self._open()
+        if plaintext and not self._broken:
             self._framer.feed(plaintext)
-            try:
-                self._collect(now)
-            except FramingError as error:
-                return [*outputs, *self._close(CloseReason.FRAMING, str(error))]
-        if self.channel.ready and self.phase in (Phase.HANDSHAKE, Phase.WAITING):
-            outputs += self._proceed(now)
+            outputs += self._collect(now)
         if self.channel.peer_closed:
             outputs += self._peer_closed()
         return outputs
@@ -247,7 +241,6 @@ class Connection:
             return []
         self.data_link = response.data_link
         if response.action is Action.CLOSE:
-            self.decided = True
             return self._close(CloseReason.BY_STATION, 'closed by the session')
         if response.action is Action.IGNORE:
             return self._wait(now, response)
@@ -290,34 +283,44 @@ class Connection:
             times.append(self._blocked_since + self._limits.write_time)
         return min(times)
 
-    def _collect(self, now: float) -> None:
-        """Queue the messages that have become complete; note since when the next one is coming."""
-        while (message := self._framer.next()) is not None:
-            if len(self._requests) >= self._limits.pipelined_requests:
-                raise FramingError(
-                    f'more than {self._limits.pipelined_requests} requests without an answer')
-            self._requests.append(message)
-            self._message_since = None
+    def _open(self) -> None:
+        """Wait for the first request once the channel carries it."""
+        if self.phase is Phase.HANDSHAKE and self.channel.ready:
+            self.phase = Phase.WAITING
+            self._deadline = self._setup_deadline
+
+    def _collect(self, now: float) -> list[Output]:
+        """Take what has become complete; note since when the next message is coming."""
+        outputs: list[Output] = []
+        try:
+            while (message := self._framer.next()) is not None:
+                self._message_since = None
+                self._requests.append(message)
+                outputs += self._proceed(now)
+                if len(self._requests) > self._limits.pipelined_requests:
+                    return [*outputs, *self._close(CloseReason.FRAMING, (
+                        f'more than {self._limits.pipelined_requests} requests without an answer'))]
+        except FramingError as error:
+            self._broken = str(error)
+            return outputs + self._proceed(now)
         if not self._framer.partial:
             self._message_since = None
         elif self._message_since is None:
             self._message_since = now
+        return outputs
 
     def _proceed(self, now: float) -> list[Output]:
-        """Go on to the next request: hand it on if it is there, else wait for it."""
-        outputs: list[Output] = []
-        if self.phase is Phase.HANDSHAKE:
-            outputs.append(Opened())
-            self.phase = Phase.WAITING
-            self._deadline = self._setup_deadline
+        """Hand the next request on if it is its turn; end where there can be no next one."""
+        if self.phase is not Phase.WAITING:
+            return []
         if self._requests:
             message = self._requests.popleft()
             self.phase = Phase.ANSWERING
             self._sequence += 1
             self._delivered_at = now
             self._deadline = now + self._limits.answer_time
-            outputs.append(Deliver(self._sequence, message.payload_type, message.payload))
-        return outputs
+            return [Deliver(self._sequence, message.payload_type, message.payload)]
+        return self._close(CloseReason.FRAMING, self._broken) if self._broken else []
 
     def _send(self, now: float, response: Response) -> list[Output]:
         try:
@@ -327,7 +330,6 @@ class Connection:
         outputs = self._flush()
         if response.action is Action.SEND:
             return outputs + self._wait(now, response)
-        self.decided = True
         self.phase = Phase.ENDING
         self.close_reason = CloseReason.BY_STATION
         self.close_message = 'closed by the session'

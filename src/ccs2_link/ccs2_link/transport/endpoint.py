@@ -1,10 +1,12 @@
 """Who may connect, and when: data link, setup time, SDP answers and the one active connection.
 
-The station answers SDP and accepts a connection only while the data link is up, no connection is
+The station answers SDP and accepts connections only while the data link is up, no connection is
 active, and the communication setup time (18 s from data link up, ISO 15118-2
-V2G_SECC_CommunicationSetup_Performance_Time) runs. A connection that ends without the session
-having decided what follows may be tried again within that time; when the time passes without one,
-the data link is reported as in error. A session that ends with KEEP starts the time anew.
+V2G_SECC_CommunicationSetup_Performance_Time) runs. A few connections may wait with their first
+request: it makes the first of them that completes it the active one, and the others are given up,
+so that nobody shuts the vehicle out by connecting alone. A connection that ends without the session
+having decided what follows, or with KEEP, may be followed by another one within the setup time;
+when that passes without one, the data link is reported as in error.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ from enum import IntEnum
 from ccs2_link.transport import sdp
 from ccs2_link.transport.channel import Channel, Security
 from ccs2_link.transport.connection import CloseReason, Connection, DataLink, Limits
+
+#: Connections that may wait with their first request at once.
+MOST_PENDING = 4
+#: Characters of `close_message`: the vehicle has a hand in it.
+_MESSAGE_LENGTH = 256
 
 
 class State(IntEnum):
@@ -38,8 +45,8 @@ class Peer:
 class Status:
     """Everything that is shown of the transport; fields as in V2GConnection.
 
-    `setup_since` is the monotonic time [s] at which the setup time began, None while the data
-    link is down.
+    `setup_since` is the monotonic time [s] at which the data link came up, and the setup time
+    began, None while it is down. Connections that wait with their first request are not shown.
     """
 
     state: State
@@ -71,6 +78,7 @@ class Endpoint:
         self._setup_time = setup_time
         self._setup_since: float | None = None
         self._listeners: sdp.Listeners | None = None
+        self._pending: dict[Connection, Peer] = {}
         self._peer: Peer | None = None
         self._close_reason = CloseReason.NONE
         self._close_message = ''
@@ -89,7 +97,7 @@ class Endpoint:
         self._ended = False
 
     def link_down(self, now: float) -> None:
-        """Forget the data link. An active connection has to be aborted before."""
+        """Forget the data link. The active connection has to be aborted before."""
         self._setup_since = None
         self._listeners = None
 
@@ -115,35 +123,56 @@ class Endpoint:
         return self.listens and self.connection is None
 
     def reject_connection(self) -> None:
-        """Count a connection that is not taken."""
+        """Count a connection that is not taken, or given up before its first request."""
         self.rejected_connections += 1
 
     def connect(self, now: float, channel: Channel, peer: Peer) -> Connection:
-        """Make the active connection; only after :meth:`may_connect` has agreed."""
+        """Let a connection wait for its first request; only after :meth:`may_connect` agreed."""
         if self._setup_since is None or self.connection is not None:
             raise RuntimeError('connected although no connection is welcome')
-        self.connection_id = self.connection_id % (2**32 - 1) + 1
-        self._peer = peer
+        connection = Connection(
+            now, channel, self._limits, self._setup_since + self._setup_time)
+        self._pending[connection] = peer
+        return connection
+
+    def make_room(self) -> list[Connection]:
+        """Give up a connection that waits if no further one may, and return it.
+
+        It is the oldest of those that have sent nothing, else the oldest.
+        """
+        if len(self._pending) < MOST_PENDING:
+            return []
+        return [self._give_up(min(self._pending, key=lambda each: each.heard))]
+
+    def begin(self, connection: Connection) -> list[Connection]:
+        """Make a connection with its first request the active one; return the others, given up."""
+        self._peer = self._pending.pop(connection)
+        self.connection = connection
+        self._number()
+        self._ended = False
         self._close_reason = CloseReason.NONE
         self._close_message = ''
-        self._ended = False
-        self.connection = Connection(
-            now, channel, self._limits, self._setup_since + self._setup_time)
-        return self.connection
+        return self.give_up()
 
-    def closed(self, now: float) -> None:
-        """Take note that the active connection has ended."""
-        connection, self.connection = self.connection, None
-        if connection is None:
-            return
+    def give_up(self) -> list[Connection]:
+        """Give up all connections that wait, and return them."""
+        return [self._give_up(connection) for connection in list(self._pending)]
+
+    def closed(self, now: float, connection: Connection) -> None:
+        """Take note that a connection has ended that was not given up."""
+        if connection is self.connection:
+            self.connection = None
+        else:
+            del self._pending[connection]
+            if not self.listens:
+                return      # why, has been told: the setup time is over
+            self._number()
         self._ended = True
         self._close_reason = connection.close_reason
-        self._close_message = connection.close_message
+        self._close_message = connection.close_message[:_MESSAGE_LENGTH]
         if connection.close_reason is CloseReason.LINK_LOST:
             return      # a link that is gone, or is another one by now, must not be ended again
         self._data_link = connection.data_link
-        if connection.decided and connection.data_link is DataLink.KEEP:
-            self._setup_since = now
         self._check_setup_time(now)
 
     def tick(self, now: float) -> bool:
@@ -163,9 +192,7 @@ class Endpoint:
 
     def status(self) -> Status:
         """Return the present status."""
-        connection = self.connection
-        opened = connection is not None and connection.channel.ready
-        if opened:
+        if self.connection is not None:
             state = State.OPEN
         elif self._ended and self._setup_since is not None:
             state = State.CLOSED
@@ -173,12 +200,12 @@ class Endpoint:
             state = State.LISTENING
         else:
             state = State.DOWN
-        channel = connection.channel if connection is not None and opened else None
+        channel = None if self.connection is None else self.connection.channel
         return Status(
             state=state,
             connection_id=self.connection_id,
             setup_since=self._setup_since,
-            peer=self._peer if connection is not None else None,
+            peer=None if self.connection is None else self._peer,
             security=channel.security if channel else Security.NONE,
             cipher_suite=channel.cipher_suite if channel else '',
             vehicle_certificate_digest=channel.vehicle_certificate_digest if channel else b'',
@@ -188,6 +215,15 @@ class Endpoint:
             rejected_connections=self.rejected_connections,
             dropped_datagrams=self.dropped_datagrams,
         )
+
+    def _number(self) -> None:
+        """Give the next number to a connection: it is active now, or has ended before it was."""
+        self.connection_id = self.connection_id % (2**32 - 1) + 1
+
+    def _give_up(self, connection: Connection) -> Connection:
+        del self._pending[connection]
+        self.reject_connection()
+        return connection
 
     def _check_setup_time(self, now: float) -> bool:
         """Give the data link up once the setup time is over; tell whether that happened now."""

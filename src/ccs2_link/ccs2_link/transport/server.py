@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,7 +82,7 @@ class TransportServer:
         self._interface = ''
         self._link_key: object = None
         self._sockets: _Sockets | None = None
-        self._wire: Wire | None = None
+        self._wires: dict[Connection, Wire] = {}
         self._tls: Callable[[], Channel] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Future[None]] = set()
@@ -112,8 +112,8 @@ class TransportServer:
 
     @property
     def idle(self) -> bool:
-        """No vehicle is connected."""
-        return self._wire is None
+        """No vehicle is connected, not even one that has not asked for anything yet."""
+        return not self._wires
 
     def set_tls(self, tls: Callable[[], Channel] | None) -> None:
         """Make the channels of TLS connections from now on by `tls`; None: offer no TLS."""
@@ -136,9 +136,8 @@ class TransportServer:
         """Close everything: the data link is gone (or, by `reason`, the node ends)."""
         if self._link_key is None:
             return
-        if self._wire is not None:
-            self._wire.abort(reason, 'data link went down' if reason is CloseReason.LINK_LOST
-                             else 'station ends')
+        self._abort(reason, 'data link went down' if reason is CloseReason.LINK_LOST
+                    else 'station ends')
         self._interface = ''
         self._link_key = None
         self._endpoint.link_down(self._loop.time())
@@ -148,14 +147,13 @@ class TransportServer:
 
     def respond(self, connection_id: int, response: Response) -> bool:
         """Do what the session asks; tell whether it concerns the open connection."""
-        if self._wire is None or connection_id != self._endpoint.connection_id:
-            return False
-        return self._wire.respond(response)
+        wire = self._active(connection_id)
+        return wire is not None and wire.respond(response)
 
     def abort(self, connection_id: int, why: str) -> None:
         """Close a connection because the session's answer makes no sense."""
-        if self._wire is not None and connection_id == self._endpoint.connection_id:
-            self._wire.abort(CloseReason.BY_STATION, why)
+        if (wire := self._active(connection_id)) is not None:
+            wire.abort(CloseReason.BY_STATION, why)
 
     async def close(self) -> None:
         """Close everything."""
@@ -184,8 +182,8 @@ class TransportServer:
         where = self._find_address(self._interface)
         if self._sockets is not None and (
                 where != self._sockets.where or not self._endpoint.listens):
-            if where != self._sockets.where and self._wire is not None:
-                self._wire.abort(CloseReason.LINK_LOST, 'interface lost its address')
+            if where != self._sockets.where:
+                self._abort(CloseReason.LINK_LOST, 'interface lost its address')
             self._close_sockets()
             self._events.changed()
         if not self._endpoint.listens:
@@ -240,6 +238,24 @@ class TransportServer:
             sockets.close()
             self._endpoint.listening(None)
 
+    def _active(self, connection_id: int) -> Wire | None:
+        """Return the active connection's wire if it has that number."""
+        connection = self._endpoint.connection
+        if connection is None or connection_id != self._endpoint.connection_id:
+            return None
+        return self._wires[connection]
+
+    def _abort(self, reason: CloseReason, why: str) -> None:
+        """End all connections for a reason from outside."""
+        self._reset(self._endpoint.give_up())
+        for wire in list(self._wires.values()):
+            wire.abort(reason, why)
+
+    def _reset(self, connections: Iterable[Connection]) -> None:
+        """Reset connections that have been given up."""
+        for connection in connections:
+            self._wires.pop(connection).reset()
+
     def _schedule(self) -> None:
         """Call the endpoint's tick when it is due."""
         if self._timer is not None:
@@ -258,7 +274,7 @@ class TransportServer:
     def accept(
         self, wire: Wire, offered: SdpSecurity, host: str, port: int, scope: int,
     ) -> Connection | None:
-        """Give a new socket the active connection, None if it is not welcome."""
+        """Let a new socket wait with its first request; None if it is not welcome."""
         sockets = self._sockets
         if sockets is None or not sockets.where.reaches(host, scope):
             self._endpoint.reject_connection()
@@ -268,11 +284,11 @@ class TransportServer:
         if make_channel is None or too_much or not self._endpoint.may_connect():
             self._endpoint.reject_connection()
             return None
+        self._reset(self._endpoint.make_room())
         zone = f'%{sockets.where.interface}' if scope else ''
         peer = Peer(host.partition('%')[0] + zone, port)
-        self._wire = wire
         connection = self._endpoint.connect(self._loop.time(), make_channel(), peer)
-        self._schedule()
+        self._wires[connection] = wire
         return connection
 
     def begin(self, work: Callable[[], None], done: Callable[[], None]) -> None:
@@ -287,18 +303,18 @@ class TransportServer:
         self._work.add(future)
         future.add_done_callback(ended)
 
-    def deliver(self, request: Deliver) -> None:
-        """Hand a request on."""
+    def deliver(self, connection: Connection, request: Deliver) -> None:
+        """Hand a request on; the first one makes its connection the active one."""
+        if connection is not self._endpoint.connection:
+            self._reset(self._endpoint.begin(connection))
+            self._schedule()
+            self._events.changed()
         self._events.request(self._endpoint.connection_id, request)
 
-    def opened(self) -> None:
-        """Tell that the active connection is open."""
-        self._events.changed()
-
-    def ended(self) -> None:
-        """Tell that the active connection has ended."""
-        self._wire = None
-        self._endpoint.closed(self._loop.time())
+    def ended(self, connection: Connection) -> None:
+        """Tell that a connection has ended."""
+        del self._wires[connection]
+        self._endpoint.closed(self._loop.time(), connection)
         self._schedule()
         self._wake.set()
         self._events.changed()

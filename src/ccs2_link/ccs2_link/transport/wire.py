@@ -14,7 +14,6 @@ from ccs2_link.transport.connection import (
     Connection,
     Deliver,
     Finish,
-    Opened,
     Output,
     Response,
     Work,
@@ -34,13 +33,10 @@ class Owner(Protocol):
     def begin(self, work: Callable[[], None], done: Callable[[], None]) -> None:
         """Run `work` beside the loop, then call `done` on it."""
 
-    def deliver(self, request: Deliver) -> None:
+    def deliver(self, connection: Connection, request: Deliver) -> None:
         """Take a request."""
 
-    def opened(self) -> None:
-        """Take note that the connection is ready for requests."""
-
-    def ended(self) -> None:
+    def ended(self, connection: Connection) -> None:
         """Take note that the connection has ended."""
 
 
@@ -69,7 +65,7 @@ class Wire(asyncio.Protocol):
         tune(raw)
         # One write per message, and word of every octet that the vehicle does not take.
         stream.set_write_buffer_limits(high=0)
-        self._do(self._connection.start(self._loop.time()))
+        self._schedule()
 
     def data_received(self, data: bytes) -> None:
         """Take octets; none when work has been done."""
@@ -109,6 +105,15 @@ class Wire(asyncio.Protocol):
         if self._connection is not None:
             self._do(self._connection.abort(self._loop.time(), reason, why))
 
+    def reset(self) -> None:
+        """Reset the connection: it is not wanted any more."""
+        self._connection = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            reset_on_close(transport.get_extra_info('socket'))
+            transport.abort()
+        self._schedule()
+
     def _blocked(self, blocked: bool) -> None:
         if self._connection is not None:
             self._do(self._connection.blocked(self._loop.time(), blocked))
@@ -120,7 +125,7 @@ class Wire(asyncio.Protocol):
     def _do(self, outputs: list[Output]) -> None:
         """Carry out what the core says, then wait for its next deadline."""
         for output in outputs:
-            if self._transport is None:
+            if self._transport is None or self._connection is None:
                 return
             match output:
                 case Write(data):
@@ -128,15 +133,13 @@ class Wire(asyncio.Protocol):
                 case Work(run):
                     self._owner.begin(run, functools.partial(self.data_received, b''))
                 case Deliver():
-                    self._owner.deliver(output)
-                case Opened():
-                    self._owner.opened()
+                    self._owner.deliver(self._connection, output)
                 case Finish():
                     self._transport.write_eof()
                 case Close():
                     self._transport.abort()
                     self._transport = None
-                    self._owner.ended()
+                    self._owner.ended(self._connection)
         self._schedule()
 
     def _schedule(self) -> None:
