@@ -27,8 +27,6 @@ class AmpMapExchange:
 
     def close(self) -> None:
         """Forget the peer."""
-        self.result: int | None = None
-        """What the peer answered to our map; None while unknown."""
         self._peer = b''
         self._asked_due = math.inf
         self._map: CmAmpMapReq | None = None
@@ -55,7 +53,6 @@ class AmpMapExchange:
                 self._answer(message.result)
                 return True
             if self._peer and frame.source == self._peer and self._map_due < math.inf:
-                self.result = message.result
                 self._map_due = math.inf
                 return True
         return False

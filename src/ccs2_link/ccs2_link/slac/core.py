@@ -29,7 +29,7 @@ class SlacCore(ABC):
     def __init__(self, mac: bytes, random: Callable[[int], bytes]) -> None:
         self._mac = mac
         self._counters: Counter[str] = Counter()
-        self._local = LocalModem(self._send, random)
+        self._local = LocalModem(self._send, self._counters, random)
         self._amp_map = AmpMapExchange(self._send)
         self._message = 'modem is not ready'
         self._wish = PilotWish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 from ccs2_link.homeplug.frame import LOCAL_MODEM, Frame
@@ -53,23 +54,23 @@ class LocalModem:
     def __init__(
         self,
         send: Callable[[bytes, Message], None],
+        counters: Counter[str],
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Send messages through `send(destination, message)`."""
+        """Send messages through `send(destination, message)`; count the modem's answers."""
         self.key = Key.NONE
         self.mac: bytes | None = None
         self.version = ''
-        self.set_key_result: int | None = None
         self.link_up = False
         self.link_lost = False
         self.hangs = False
         self.wants_firmware = False
         self._send = send
+        self._counters = counters
         self._random = random
         self._nmk: Nmk | None = None
         self._nid = b''
-        self._nonce = b''
-        self._attempts = 0
+        self._nonces: list[bytes] = []
         self._key_due = math.inf
         self._settled = -math.inf
         self._poll_every = math.inf
@@ -86,7 +87,7 @@ class LocalModem:
         """
         self._nmk = nmk
         self._nid = nid or nid_of(nmk)
-        self._attempts = 0
+        self._nonces = []
         self.key = Key.PENDING
         self._try_key(now)
 
@@ -152,7 +153,7 @@ class LocalModem:
     def tick(self, now: float) -> None:
         """Repeat what was not answered and poll what is watched."""
         if now >= self._key_due:
-            if self._attempts < KEY_ATTEMPTS:
+            if len(self._nonces) < KEY_ATTEMPTS:
                 self._try_key(now)
             else:
                 self.key = Key.REFUSED
@@ -181,20 +182,21 @@ class LocalModem:
     def _try_key(self, now: float) -> None:
         if self._nmk is None:
             raise RuntimeError('there is no key to set')
-        self._attempts += 1
+        nonce = self._random(4)
+        self._nonces.append(nonce)
         self._key_due = now + TT_SET_KEY
-        self._nonce = self._random(4)
         self._send(
             LOCAL_MODEM,
-            CmSetKeyReq(my_nonce=self._nonce, nid=self._nid, new_key=self._nmk),
+            CmSetKeyReq(my_nonce=nonce, nid=self._nid, new_key=self._nmk),
         )
 
     def _on_set_key(self, now: float, source: bytes, answer: CmSetKeyCnf) -> bool:
-        if self.key is not Key.PENDING or answer.your_nonce != self._nonce:
+        # The answer may be late: each attempt had the same key.
+        if self.key is not Key.PENDING or answer.your_nonce not in self._nonces:
             return False
         # Firmware disagrees on what the result octet means (0 or 1 for success), and stations in
         # the field go by the answer alone; that the key works is seen when the link comes up.
-        self.set_key_result = answer.result
+        self._counters[f'keys set, result {answer.result}'] += 1
         self.key = Key.SET
         self.mac = source
         self._key_due = math.inf
