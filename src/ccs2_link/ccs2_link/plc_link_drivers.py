@@ -70,7 +70,7 @@ HOST = (
 SLAC = (
     Parameter('init_timeout', 40.0, 'TT_EVSE_SLAC_init, wait for the first request of a car [s]; '
               'the standard allows 20 to 50', 10.0, 50.0),
-    Parameter('attempts', 3, 'of a car per plug-in, with a step of the pilot in between',
+    Parameter('attempts', 3, 'of a car per plug-in to be matched, to join and to begin a session',
               1, 10),
     Parameter('max_attenuation', 60.0, 'cars with a higher mean attenuation are not matched [dB]',
               1.0, 255.0),

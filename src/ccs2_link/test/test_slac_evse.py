@@ -308,6 +308,44 @@ def test_joining_takes_at_most_twelve_seconds_and_then_the_key_changes(make_benc
     assert bench.state is LinkState.MATCHING
 
 
+@pytest.mark.parametrize('way', ['starts over', 'never joins'])
+def test_a_car_that_never_joins_is_given_up_after_its_attempts(make_bench, way):
+    """Anyone can begin such runs, and each costs a key and a write to the modem's flash."""
+    bench = make_bench(EvseConfig(attempts=3, reset_after=0), link_after_confirmation=None)
+    bench.pilot('B')
+    for number in range(50):
+        car = Car(bench, run=number.to_bytes(8))
+        car.accepted()
+        car.match()
+        if way == 'starts over':
+            bench.wait(0.05)
+            car.parm()
+        bench.wait(0.05 if way == 'starts over' else 12.6)
+    assert len(bench.keys) == 1 + 3
+    assert bench.state is LinkState.FAILED
+    assert wish(bench) is WishKind.STEADY
+    assert bench.core.status().failures == 3
+    bench.pilot('B', toggles=1)
+    bench.link_after_confirmation = 1.0
+    Car(bench).matched()
+    assert bench.state is LinkState.MATCHED
+
+
+def test_matches_that_are_not_joined_restart_the_modem_once_a_plug_in(make_bench):
+    bench = make_bench(EvseConfig(attempts=10, reset_after=3), link_after_confirmation=None)
+    bench.pilot('B')
+    for number in range(9):
+        car = Car(bench, run=number.to_bytes(8))
+        car.accepted()
+        car.match()
+        bench.wait(16.0)
+    assert bench.resets == ['3 matches failed in a row']
+    assert wish(bench) is WishKind.NONE
+    bench.link_after_confirmation = 1.0
+    Car(bench).matched()
+    assert bench.state is LinkState.MATCHED
+
+
 def test_link_status_is_polled_every_100_ms_while_joining(make_bench):
     bench = make_bench(link_after_confirmation=None)
     bench.pilot('B')
@@ -641,6 +679,37 @@ def test_ways_back_for_a_car_that_was_given_up(make_bench, way):
     assert bench.state is LinkState.MATCHED
 
 
+@pytest.mark.parametrize('away', ['gone', 'keying', 'restarting'])
+@pytest.mark.parametrize('digital', [False, True])
+def test_a_toggle_before_the_modem_has_its_key_waits_for_it(make_bench, away, digital):
+    """The key of the last session must not be given out again."""
+    bench = make_bench(EvseConfig(attempts=1))
+    bench.pilot('B')
+    Car(bench).matched()
+    old = bench.last(mme.CmSlacMatchCnf).nmk
+    if away == 'gone':
+        bench.modem(False)
+    elif away == 'keying':
+        bench.answering = False
+        bench.data_link(DataLink.ERROR)
+    else:
+        bench.data_link(DataLink.ERROR)
+        bench.run(bench.now)
+        bench.modem(False)
+    assert wish(bench) is WishKind.STEADY
+    bench.pilot('B', digital=False)
+    bench.pilot('B', digital=digital, toggles=1)
+    assert wish(bench) is WishKind.NONE
+    assert bench.state is not LinkState.MATCHING
+    bench.answering = True
+    bench.modem(True)
+    bench.wait(2.0)
+    bench.pilot('B', toggles=1)
+    Car(bench, run=b'another1').matched()
+    assert bench.state is LinkState.MATCHED
+    assert bench.last(mme.CmSlacMatchCnf).nmk != old
+
+
 def test_failed_matches_restart_the_modem_once_a_plug_in(make_bench):
     bench = make_bench(EvseConfig(reset_after=3))
     bench.pilot('B')
@@ -719,6 +788,27 @@ def test_a_modem_that_does_not_tell_its_version_is_not_taken_to_hang(make_bench)
         result=1, my_nonce=bytes(4), your_nonce=bench.raw[-1][20:24]))
     bench.wait(1000.0)
     assert bench.resets == []
+
+
+def test_a_late_answer_to_an_earlier_attempt_is_the_modems(make_bench):
+    bench = make_bench(up=False)
+    bench.answering = False
+    bench.modem(True)
+    nonce = bench.raw[-1][20:24]
+    bench.wait(1.2)
+    bench.modem_says(mme.CmSetKeyCnf(result=1, my_nonce=bytes(4), your_nonce=nonce))
+    assert bench.core.status().modem_mac == bench.modem_mac
+    assert bench.core.status().counters['keys set, result 1'] == 1
+    # Another key, another nonce.
+    bench.pilot('B')
+    car = Car(bench)
+    car.accepted()
+    car.match()
+    bench.data_link(DataLink.TERMINATE)
+    before = bench.core.status()
+    bench.modem_says(mme.CmSetKeyCnf(result=1, my_nonce=bytes(4), your_nonce=nonce))
+    assert bench.core.status().counters['keys set, result 1'] == 1
+    assert bench.core.status().state is before.state
 
 
 def test_an_answer_with_another_nonce_is_no_modem(make_bench):
@@ -899,6 +989,27 @@ def test_a_car_finds_a_place_in_a_crowd(bench, car):
     car.matched()
     assert bench.state is LinkState.MATCHED
     assert bench.core.status().counters['runs failed, pushed out'] > 900
+
+
+@pytest.mark.parametrize(('delay', 'served'), [(0.39, True), (0.41, False)])
+def test_a_car_that_was_answered_before_the_time_to_start_ends_may_go_on(bench, car, delay, served):
+    bench.run(39.9)
+    car.parm()
+    bench.wait(delay)
+    assert (bench.state is LinkState.MATCHING) is served
+    car.start()
+    for _ in range(10):
+        car.sound()
+    assert bench.count(mme.CmAttenCharInd) == served
+
+
+def test_requests_after_the_time_to_start_do_not_put_off_its_end(bench, car):
+    bench.run(39.9)
+    for _ in range(5):
+        car.parm()
+        bench.wait(0.15)
+    assert bench.state is LinkState.FAILED
+    assert bench.core.status().failures == 1
 
 
 def test_the_time_to_start_counts_from_the_pilot_not_from_others(make_bench):

@@ -66,11 +66,12 @@ class EvseConfig:
     """Settings of a station's SLAC; the defaults are the standard's.
 
     `init_timeout` [s] is TT_EVSE_SLAC_init. A vehicle has so many `attempts` per plug-in to be
-    matched and to begin a session, with a step of the pilot in between; a session that ends
-    regularly gives all of them back.
+    matched, to join and to begin a session, with a step of the pilot in between unless it only did
+    not join; a session that ends regularly gives all of them back.
     A car whose mean attenuation is above `max_attenuation` [dB] is at another station's cable and
-    is not matched. After `reset_after` failed matches in a row the modem is restarted, at most
-    once per plug-in; 0 never does. `amplitude_map` is sent to the car once matched.
+    is not matched. After `reset_after` failed matches in a row, of whatever kind, the modem is
+    restarted, at most once per plug-in; 0 never does. `amplitude_map` is sent to the car once
+    matched.
     """
 
     init_timeout: float = TT_EVSE_SLAC_INIT
@@ -360,8 +361,7 @@ class EvseSlac(SlacCore):
         """Free the station for a car that asks anew instead of joining: it missed the key."""
         if not isinstance(message, CmSlacParmReq):
             return False
-        self._count_failure('vehicle started over')
-        self._leave(now, 'vehicle started over')
+        self._fail_to_join(now, 'vehicle started over', 'vehicle started over')
         return True
 
     def _confirm(self) -> None:
@@ -407,8 +407,7 @@ class EvseSlac(SlacCore):
     def _time_out(self, now: float) -> None:
         self._due = math.inf
         if self._phase is Phase.JOINING:
-            self._count_failure('not joined')
-            self._leave(now, 'vehicle did not join the network in time')
+            self._fail_to_join(now, 'not joined', 'vehicle did not join the network in time')
         elif self._phase is Phase.RESUMING:
             self._lose(now, 'not resumed', 'vehicle did not come back after the pause')
         elif self._phase is Phase.FAILED:
@@ -417,7 +416,10 @@ class EvseSlac(SlacCore):
         elif self._phase is Phase.RESTARTING:
             self._enter(Phase.NO_MODEM, 'modem did not come back')
         elif self._phase is Phase.MATCHING and not self._runs:
-            self._match_failed(now, 'vehicle did not start SLAC')
+            if now < self._runs.pending_until:
+                self._due = self._runs.pending_until
+            else:
+                self._match_failed(now, 'vehicle did not start SLAC')
 
     def _rest(self, now: float) -> None:
         """Start to match if the pilot allows, else wait for it."""
@@ -452,10 +454,14 @@ class EvseSlac(SlacCore):
             self._enter(Phase.RESUMING, 'resuming after a pause')
 
     def _begin_again(self, now: float) -> None:
-        """Match with a vehicle that was given up and now wants to communicate."""
+        """Match with a vehicle that was given up and now wants to communicate.
+
+        While the modem is away, or gets its key, that comes first.
+        """
         self._attempts = 0
         self._wish_for(WishKind.NONE)
-        self._rest(now)
+        if self._phase is Phase.FAILED:
+            self._rest(now)
 
     def _stop(self, now: float, why: str) -> None:
         """End whatever goes on because the pilot no longer asks for communication."""
@@ -469,27 +475,51 @@ class EvseSlac(SlacCore):
     def _match_failed(self, now: float, reason: str) -> None:
         """Wait for another attempt: of the car, or after a while of our own."""
         self._count_failure(reason)
-        due, over = self._config.reset_after, now >= self._open_until
-        if due and self._failed_in_a_row >= due and not self._reset_in_plug_in:
-            self._reset_in_plug_in = True
-            self._failed_in_a_row = 0
+        over = now >= self._open_until
+        if self._failed_too_often:
             if over:
                 self._wish_for(WishKind.STEP, reason)
-            self._restart_modem(f'{due} matches failed in a row')
+            self._restart_after_failures()
         elif over:
             self._use_up_attempt(reason)
             self._rest(now)
+
+    def _fail_to_join(self, now: float, failure: str, why: str) -> None:
+        """Leave the network that the vehicle has not joined, and match anew with another key.
+
+        That needs no step of the pilot, but it is an attempt: anyone on the line can begin it.
+        """
+        self._count_failure(failure)
+        if self._failed_too_often:
+            self._restart_after_failures()
+            return
+        self._use_up_attempt(why, WishKind.NONE)
+        self._leave(now, why)
+
+    def _lose(self, now: float, failure: str, why: str) -> None:
+        """Leave a network that the vehicle may take itself to be in."""
+        self._count_failure(failure)
+        if self._failed_too_often:
+            self._restart_after_failures()
+            return
+        self._use_up_attempt(why)
+        self._leave(now, why)
 
     def _count_failure(self, reason: str) -> None:
         self._failures += 1
         self._failed_in_a_row += 1
         self._counters[f'matches failed, {reason}'] += 1
 
-    def _lose(self, now: float, failure: str, why: str) -> None:
-        """Leave a network that the vehicle may take itself to be in."""
-        self._count_failure(failure)
-        self._use_up_attempt(why)
-        self._leave(now, why)
+    @property
+    def _failed_too_often(self) -> bool:
+        """So many matches have failed in a row that the modem has to be restarted."""
+        due = self._config.reset_after
+        return 0 < due <= self._failed_in_a_row and not self._reset_in_plug_in
+
+    def _restart_after_failures(self) -> None:
+        failed, self._failed_in_a_row = self._failed_in_a_row, 0
+        self._reset_in_plug_in = True
+        self._restart_modem(f'{failed} matches failed in a row')
 
     def _restart_modem(self, reason: str) -> None:
         if self._phase in _LINKED:
@@ -512,11 +542,11 @@ class EvseSlac(SlacCore):
         self._local.set_key(now, self._nmk)
         self._enter(Phase.KEYING, f'{why}; setting a key')
 
-    def _use_up_attempt(self, trouble: str) -> None:
-        """Ask for a step of the pilot, or give the vehicle up if it has had all its attempts."""
+    def _use_up_attempt(self, trouble: str, again: WishKind = WishKind.STEP) -> None:
+        """Ask `again` of the pilot, or give the vehicle up if it has had all its attempts."""
         self._attempts += 1
-        again = self._attempts < self._config.attempts
-        self._wish_for(WishKind.STEP if again else WishKind.STEADY, trouble)
+        left = self._attempts < self._config.attempts
+        self._wish_for(again if left else WishKind.STEADY, trouble)
 
     def _wish_for(self, kind: WishKind, trouble: str = '') -> None:
         """Ask something of the pilot because of a trouble, and nothing else any more."""

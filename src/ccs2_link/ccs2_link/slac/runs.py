@@ -60,6 +60,11 @@ class Runs:
         """Count the runs that have announced sounds."""
         return len(self._sessions)
 
+    @property
+    def pending_until(self) -> float:
+        """Until when a car that was answered may announce its sounds, -infinity if none may."""
+        return next(reversed(self._pending.values()), -math.inf) + TT_MATCH_SEQUENCE
+
     def clear(self) -> None:
         """End all runs."""
         self._pending.clear()
