@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from random import Random
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccs2_link.modem import qca7000
-from ccs2_link.modem.qca7000_device import BAD_BLOCKS, Qca7000Device, Sync
+from ccs2_link.modem.contract import ModemError
+from ccs2_link.modem.qca7000_device import BAD_BLOCKS, FAILED_TRANSFERS, Qca7000Device, Sync
 from ccs2_link.modem.qca7000_protocol import (
     BUFFER_SIZE,
     MAX_FRAME,
@@ -28,6 +30,19 @@ SPEED = 8_000_000
 POLL = 0.005
 
 
+class FailingChip(Qca7000Model):
+    """A chip on a bus whose transfers the kernel may report as failed, as `outcomes` say."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.outcomes = []
+
+    def xfer2(self, values):
+        if self.outcomes and not self.outcomes.pop(0):
+            raise TimeoutError(errno.ETIMEDOUT, 'Connection timed out')
+        return super().xfer2(values)
+
+
 class Rig:
     """Device and chip with a clock: service every 5 ms, supervision every second."""
 
@@ -41,7 +56,7 @@ class Rig:
         self.interrupts = 0
         self._boot_due = None
         self._supervise_due = 0.0
-        self.chip = Qca7000Model(self.at_line.append, self._interrupt, self._chip_resets)
+        self.chip = FailingChip(self.at_line.append, self._interrupt, self._chip_resets)
         bus = SpidevBus(0, 0, SPEED, lambda: self.chip)
         bus.open()
         self.device = Qca7000Device(
@@ -283,6 +298,36 @@ def test_the_driver_recovers(rig, name):
     assert took < 8.0
     assert lost_afterwards == 0
     assert rig.device.sync is Sync.READY
+
+
+@given(st.lists(st.booleans(), max_size=60).filter(
+    lambda outcomes: str([False] * FAILED_TRANSFERS)[1:-1] not in str(outcomes)))
+def test_failed_transfers_are_endured(outcomes):
+    rig = Rig()
+    rig.chip.outcomes = list(outcomes)
+    rig.run(1.0)
+    took, _ = rig.recover()
+    assert took < 8.0
+    assert rig.exchange() == 0
+    assert rig.device.counters().get('transfers failed', 0) == outcomes.count(False)
+
+
+@pytest.mark.parametrize('call', [
+    lambda device: device.service(),
+    lambda device: device.supervise(),
+    lambda device: device.reset(),
+    lambda device: device.send(FRAME, management=True),
+])
+def test_a_bus_that_has_failed_for_good_is_given_up(rig, call):
+    rig.chip.outcomes = [False] * FAILED_TRANSFERS
+    ends = None
+    for _ in range(FAILED_TRANSFERS):
+        try:
+            call(rig.device)
+        except ModemError as error:
+            ends = str(error)
+            break
+    assert ends.startswith('20 SPI transfers in a row failed: ')
 
 
 def test_ready_follows_the_chip(rig):

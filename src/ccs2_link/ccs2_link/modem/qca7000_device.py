@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from ccs2_link.modem.contract import ModemError
 from ccs2_link.modem.qca7000_protocol import (
     BUFFER_SIZE,
     ENABLED,
@@ -38,6 +39,8 @@ STUCK_POLLS = 2
 """So many supervisions in a row without room for what waits restart the modem."""
 BAD_BLOCKS = 3
 """So many reads in a row with nothing but noise in them restart the modem."""
+FAILED_TRANSFERS = 20
+"""So many transfers in a row that the bus reports as failed mean that there is no bus any more."""
 MANAGEMENT_QUEUE = 64
 DATA_QUEUE = 10
 MAX_ROUNDS = 16
@@ -48,7 +51,10 @@ class SpiBus(Protocol):
     """One chip select of an SPI bus in mode 3."""
 
     def transfer(self, octets: bytes) -> bytes:
-        """Clock the octets out in one chip select frame; return as many that came in."""
+        """Clock the octets out in one chip select frame; return as many that came in.
+
+        Raises OSError if that failed, which may happen once in a while.
+        """
 
 
 class Sync(enum.Enum):
@@ -63,7 +69,8 @@ class Sync(enum.Enum):
 class Qca7000Device:
     """Exchanges Ethernet frames with the modem and keeps it in step.
 
-    `on_frame` gets each frame received and `on_ready` each change of being in step.
+    `on_frame` gets each frame received and `on_ready` each change of being in step. Every call
+    raises ModemError when the bus has failed for good.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class Qca7000Device:
         self._start_polls = 0
         self._stuck_polls = 0
         self._bad_blocks = 0
+        self._failed_transfers = 0
         self._counters: Counter[str] = Counter()
 
     # What the owner calls.
@@ -222,7 +230,7 @@ class Qca7000Device:
                 return rounds > 0
             self._write(Register.BFR_SIZE, available)
             command = READ_BUFFER_COMMAND
-            block = self._bus.transfer(command + bytes(available))[len(command) :]
+            block = self._transfer(command + bytes(available))[len(command) :]
             noise = self._parser.errors.total()
             frames = self._parser.feed(block)
             # A block may hold the middle of a packet and no end: that is not noise.
@@ -257,13 +265,27 @@ class Qca7000Device:
             queue.popleft()
             self._stuck_polls = 0
             self._write(Register.BFR_SIZE, len(packet))
-            self._bus.transfer(WRITE_BUFFER_COMMAND + packet)
+            self._transfer(WRITE_BUFFER_COMMAND + packet)
             self._counters['frames sent'] += 1
             room -= needed
 
+    def _transfer(self, octets: bytes) -> bytes:
+        """Exchange octets; a transfer that failed reads as a bus without a modem does: all ones."""
+        try:
+            received = self._bus.transfer(octets)
+        except OSError as error:
+            self._counters['transfers failed'] += 1
+            self._failed_transfers += 1
+            if self._failed_transfers >= FAILED_TRANSFERS:
+                raise ModemError(
+                    f'{FAILED_TRANSFERS} SPI transfers in a row failed: {error}') from None
+            return b'\xff' * len(octets)
+        self._failed_transfers = 0
+        return received
+
     def _read(self, register: Register) -> int:
         command = (READ | INTERNAL | register).to_bytes(2, 'big')
-        return int.from_bytes(self._bus.transfer(command + b'\0\0')[2:4], 'big')
+        return int.from_bytes(self._transfer(command + b'\0\0')[2:4], 'big')
 
     def _write(self, register: Register, value: int) -> None:
-        self._bus.transfer((INTERNAL | register).to_bytes(2, 'big') + value.to_bytes(2, 'big'))
+        self._transfer((INTERNAL | register).to_bytes(2, 'big') + value.to_bytes(2, 'big'))

@@ -79,7 +79,7 @@ class SpidevBus:
         self._device = device
 
     def transfer(self, octets: bytes) -> bytes:
-        """Exchange octets in one chip select frame."""
+        """Exchange octets in one chip select frame; raise OSError if the kernel could not."""
         if self._device is None:
             raise ModemError(f'{self._name} is not open')
         return bytes(self._device.xfer2(octets))
