@@ -111,10 +111,6 @@ def host_tap(value: Values, mac: bytes) -> Tap | None:
 
 def make_slac(value: Values) -> MakeCore:
     """Return a maker of the station's SLAC core with the node's settings."""
-    try:
-        amplitudes = bytes.fromhex(value('amplitude_map'))
-    except ValueError:
-        raise ValueError("parameter 'amplitude_map' is not hexadecimal") from None
     config = EvseConfig(
         init_timeout=value('init_timeout'),
         attempts=value('attempts'),
@@ -123,10 +119,19 @@ def make_slac(value: Values) -> MakeCore:
             value('attenuation_offset'), tuple(value('attenuation_groups'))),
         keep_key_over_pause=value('keep_network_over_pause'),
         reset_after=value('reset_after'),
-        amplitude_map=(
-            CmAmpMapReq(carriers=len(amplitudes), data=amplitudes) if amplitudes else None),
+        amplitude_map=_amplitude_map(value('amplitude_map')),
     )
     return lambda mac: EvseSlac(mac, config)
+
+
+def _amplitude_map(text: str) -> CmAmpMapReq | None:
+    try:
+        amplitudes = bytes.fromhex(text)
+        wanted = CmAmpMapReq(carriers=len(amplitudes), data=amplitudes)
+        wanted.check()
+    except ValueError as error:
+        raise ValueError(f"parameter 'amplitude_map': {error}") from None
+    return wanted if amplitudes else None
 
 
 def _make_qca7000(value: Values) -> Modem:

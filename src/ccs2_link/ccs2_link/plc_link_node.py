@@ -22,6 +22,8 @@ PUBLISH_PERIOD = 0.05
 """`link` is repeated so often [s] that a dead publisher is noticed."""
 DIGITAL_DUTY = (0.03, 0.07)
 """Duty ratios that ask for digital communication (IEC 61851-1: 3 % to 7 %)."""
+_DUTY_DIGITS = 6
+"""Decimals that a duty ratio has left after it has been a float32."""
 
 _LEVELS = {
     LinkState.UNAVAILABLE: Level.ERROR,
@@ -42,7 +44,8 @@ def pilot_of(message: ControlPilot) -> Pilot:
     """Return what SLAC needs of a control pilot measurement."""
     low, high = DIGITAL_DUTY
     state = _PILOT_STATES.get(message.state, PilotState.UNKNOWN)
-    return Pilot(state, low <= message.duty_cycle <= high, message.bcb_toggles)
+    digital = low <= round(message.duty_cycle, _DUTY_DIGITS) <= high
+    return Pilot(state, digital, message.bcb_toggles)
 
 
 class PlcLinkNode(ManagedNode):

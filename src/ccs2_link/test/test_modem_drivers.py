@@ -15,6 +15,7 @@ import pytest
 from ccs2_link import plc_link_drivers
 from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug.frame import decode, encode
+from ccs2_link.homeplug.messages import MAX_CARRIERS
 from ccs2_link.homeplug.vendor import VsRsDevReq
 from ccs2_link.link_runner import LinkRunner
 from ccs2_link.modem import spi
@@ -394,9 +395,12 @@ def test_settings_of_slac_reach_the_core():
     values = {parameter.name: parameter.default for parameter in plc_link_drivers.SLAC}
     core = plc_link_drivers.make_slac(values.__getitem__)(MAC)
     assert core.status().state is LinkState.UNAVAILABLE
-    values['amplitude_map'] = 'xyz'
-    with pytest.raises(ValueError, match='amplitude_map'):
-        plc_link_drivers.make_slac(values.__getitem__)
+    for text, why in (('xyz', 'hexadecimal'), ('00' * (MAX_CARRIERS + 1), 'at most 1155')):
+        values['amplitude_map'] = text
+        with pytest.raises(ValueError, match=f"parameter 'amplitude_map': .*{why}"):
+            plc_link_drivers.make_slac(values.__getitem__)
+    values['amplitude_map'] = '00' * MAX_CARRIERS
+    assert plc_link_drivers.make_slac(values.__getitem__)(MAC)
     values.update(amplitude_map='', attenuation_groups=[0] * 3)
     with pytest.raises(ValueError, match='3 groups'):
         plc_link_drivers.make_slac(values.__getitem__)
