@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import types
 
 import pytest
 
@@ -135,3 +136,33 @@ def test_a_key_log_is_for_its_owner_alone(tmp_path):
     link.symlink_to(path)
     with pytest.raises(OSError, match='symbolic'):
         KeyLog(link)
+
+
+def test_credentials_that_are_replaced_at_any_moment_do_no_harm():
+    keeper = TlsKeeper(Source())
+
+    class Replaced:
+        """A server that the loading thread replaces while it is being asked."""
+
+        problems = ()
+        channel = None
+        credentials = types.SimpleNamespace(generation=1)
+        token_problem = False
+
+        def __getattribute__(self, name):
+            keeper._server = None
+            return object.__getattribute__(self, name)
+
+        @property
+        def available(self):
+            return True
+
+        def chains(self, version):
+            return 1
+
+    for name, answer in (('channel', None), ('problem', ''), ('remarks', ()), ('chains', (1, 1))):
+        keeper._server = Replaced()
+        assert getattr(keeper, name) == answer
+    keeper.pki_state(1, True)
+    keeper._server = Replaced()
+    assert not keeper.stale

@@ -19,7 +19,8 @@ RETRY = 5.0
 class TlsKeeper:
     """Loads credentials when the store has changed, and says whether there can be TLS now.
 
-    They are loaded again, too, as long as a token is missing or does not sign.
+    They are loaded again, too, as long as a token is missing or does not sign. :meth:`refresh` runs
+    in a thread of its own and may replace the server at any moment: all else looks at it once.
 
     Whether the clock may be believed is what `pki/state` says; until it has said so, no vehicle
     certificate is accepted.
@@ -48,10 +49,11 @@ class TlsKeeper:
     @property
     def stale(self) -> bool:
         """The credentials have to be loaded (again)."""
-        if self._server is None or self._wanted_generation not in (
-                None, self._server.credentials.generation):
+        server = self._server
+        if server is None or self._wanted_generation not in (
+                None, server.credentials.generation):
             return True
-        return self._server.token_problem and self._clock() >= self._loaded_at + RETRY
+        return server.token_problem and self._clock() >= self._loaded_at + RETRY
 
     def refresh(self) -> None:
         """Load the credentials if they are stale.
@@ -65,38 +67,40 @@ class TlsKeeper:
                 self._source.load(), self._now, accept_p256=self._accept_p256,
                 key_log=self._key_log)
         except PkiError as error:
-            self._server = None
             self._failure = f'certificate store: {error}'
+            self._server = None
         self._loaded_at = self._clock()
 
     @property
     def channel(self) -> Callable[[], Channel] | None:
         """What makes the channel of a new connection, None if there is no usable credential."""
-        if self._server is None or not self._server.available:
-            return None
-        return self._server.channel
+        server = self._server
+        return None if server is None or not server.available else server.channel
 
     @property
     def problem(self) -> str:
         """Why there is no TLS, '' if there is."""
-        if self._server is None:
+        server = self._server
+        if server is None:
             return self._failure
-        if self._server.available:
+        if server.available:
             return ''
         return 'no usable certificate chain: ' + (
-            '; '.join(self._server.problems) or 'none in the store is valid now')
+            '; '.join(server.problems) or 'none in the store is valid now')
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Why chains of the store are not used although there may be TLS."""
-        return () if self._server is None else self._server.problems
+        server = self._server
+        return () if server is None else server.problems
 
     @property
     def chains(self) -> tuple[int, int]:
         """How many chains are usable now with TLS 1.2 and with TLS 1.3."""
-        if self._server is None:
+        server = self._server
+        if server is None:
             return 0, 0
-        return self._server.chains(TLS_1_2), self._server.chains(TLS_1_3)
+        return server.chains(TLS_1_2), server.chains(TLS_1_3)
 
     def _now(self) -> datetime | None:
         return datetime.now(UTC) if self._time_trusted else None
