@@ -97,9 +97,10 @@ async def test_bad_datagrams_do_not_deafen_discovery(make):
     assert station.server.status.dropped_datagrams == 5
 
 
-async def test_a_flood_of_datagrams_disturbs_neither_discovery_nor_a_session(make):
+@pytest.mark.parametrize('flood', [
+    [b'', b'\x01', REQUEST[:9], REQUEST + b'x', os.urandom(10)], [REQUEST]], ids=['bad', 'good'])
+async def test_a_flood_of_datagrams_disturbs_neither_discovery_nor_a_session(make, flood):
     station, loop = await make(), asyncio.get_running_loop()
-    flood = [b'', b'\x01', REQUEST[:9], REQUEST + b'x', os.urandom(10)]
 
     async def pour(seconds=0.5):
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as attacker:

@@ -31,7 +31,7 @@ from ccs2_link.transport.client_hello import (
     TLS_1_3,
     ClientHello,
     HelloError,
-    read_client_hello,
+    HelloReader,
 )
 from ccs2_link.transport.tls import TlsServer
 from ccs2_pki.certificate import key_bits
@@ -331,14 +331,39 @@ def test_a_changed_record_is_refused():
 
 # The ClientHello itself.
 
+def read(stream):
+    return HelloReader().read(stream)
+
+
 def test_a_real_client_hello_is_read_whatever_the_split():
-    parsed = read_client_hello(HELLO)
+    parsed = read(HELLO)
     assert parsed.versions >= {TLS_1_2, TLS_1_3}
     assert 0x0603 in parsed.signature_schemes
     assert 25 in parsed.groups
+    reader = HelloReader()
     for length in range(len(HELLO)):
-        assert read_client_hello(HELLO[:length]) is None
-    assert read_client_hello(HELLO + b'more') == parsed
+        assert read(HELLO[:length]) is None
+        assert reader.read(HELLO[:length]) is None
+    assert reader.read(HELLO + b'more') == read(HELLO + b'more') == parsed
+
+
+def test_a_client_hello_in_many_records_and_pieces_costs_no_more_than_its_octets():
+    class Stream(bytes):
+        """Counts the octets that are taken from it."""
+
+        def __getitem__(self, key):
+            nonlocal taken
+            piece = super().__getitem__(key)
+            taken += len(piece)
+            return piece
+
+    taken = 0
+    octets = record(hello_octets(extension(99, bytes(2000))), 1)
+    reader = HelloReader()
+    for length in range(len(octets)):
+        assert reader.read(Stream(octets[:length])) is None
+    assert reader.read(Stream(octets)) == read(octets)
+    assert taken < 4 * len(octets)
 
 
 def record(data, size):
@@ -368,12 +393,12 @@ def test_extensions_are_read_and_records_joined():
         extension(47, vector(vector(b'root', 2), 2)),
         extension(99, b'whatever'))
     for size in (1, 7, 1000):
-        hello = read_client_hello(record(octets, size))
+        hello = read(record(octets, size))
         assert hello.versions == {TLS_1_2}
         assert [(each.type.value, each.value) for each in hello.trusted_ca_keys] == [
             (0, b''), (1, b'k' * 20), (2, b'name'), (3, b'c' * 20)]
         assert [each.value for each in hello.certificate_authorities] == [b'root']
-    assert read_client_hello(record(hello_octets(), 1000)).versions == {TLS_1_2}
+    assert read(record(hello_octets(), 1000)).versions == {TLS_1_2}
 
 
 @pytest.mark.parametrize('octets', [
@@ -387,10 +412,10 @@ def test_extensions_are_read_and_records_joined():
 ])
 def test_what_is_no_client_hello_is_refused(octets):
     with pytest.raises(HelloError):
-        read_client_hello(octets)
+        read(octets)
 
 
 @given(st.binary(max_size=200))
 def test_no_octets_do_anything_else(octets):
     with contextlib.suppress(HelloError):
-        read_client_hello(record(b'\x01' + vector(octets, 3), 1000))
+        read(record(b'\x01' + vector(octets, 3), 1000))

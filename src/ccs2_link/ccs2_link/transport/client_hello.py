@@ -84,40 +84,57 @@ class _Reader:
         return items
 
 
-def read_client_hello(stream: bytes) -> ClientHello | None:
-    """Read the ClientHello at the start of a TLS stream; None if it is not complete yet.
+class HelloReader:
+    """Reads the ClientHello at the start of one TLS stream.
 
-    Raises HelloError if the stream does not begin with one, or with one that is too long.
+    Each record is looked at once, so that it does not matter into how many pieces the stream is
+    cut, nor into how many records the message.
     """
-    message = _handshake_message(stream)
-    return None if message is None else _parse(_Reader(message))
 
+    def __init__(self) -> None:
+        self._position = 0
+        self._joined = bytearray()
 
-def _handshake_message(stream: bytes) -> bytes | None:
-    """Join the records of the first handshake message; return its body when it is complete."""
-    joined = b''
-    position = 0
-    while True:
-        if len(joined) >= _HANDSHAKE_HEADER:
-            length = int.from_bytes(joined[1:_HANDSHAKE_HEADER], 'big')
-            if joined[0] != _CLIENT_HELLO or length > LARGEST_HELLO:
-                raise HelloError('not a ClientHello of acceptable length')
-            if len(joined) >= _HANDSHAKE_HEADER + length:
-                return joined[_HANDSHAKE_HEADER:_HANDSHAKE_HEADER + length]
+    def read(self, stream: bytes) -> ClientHello | None:
+        """Return the ClientHello, None if it is not complete yet.
+
+        `stream` is all that has come so far, at least as much as before. Raises HelloError if it
+        does not begin with a ClientHello, or with one that is too long.
+        """
+        while (message := self._message()) is None:
+            if not self._join_record(stream):
+                return None
+        return _parse(_Reader(message))
+
+    def _message(self) -> bytes | None:
+        """Return the body of the first handshake message, None if it is not complete yet."""
+        if len(self._joined) < _HANDSHAKE_HEADER:
+            return None
+        length = int.from_bytes(self._joined[1:_HANDSHAKE_HEADER], 'big')
+        if self._joined[0] != _CLIENT_HELLO or length > LARGEST_HELLO:
+            raise HelloError('not a ClientHello of acceptable length')
+        end = _HANDSHAKE_HEADER + length
+        return None if len(self._joined) < end else bytes(self._joined[_HANDSHAKE_HEADER:end])
+
+    def _join_record(self, stream: bytes) -> bool:
+        """Add the content of the next record; return False if it is not complete yet."""
+        position = self._position
         if stream[position:position + 1] not in (b'', bytes([_HANDSHAKE])):
             raise HelloError('not a TLS handshake')
-        if len(stream) < position + _RECORD_HEADER:
+        begin = position + _RECORD_HEADER
+        if len(stream) < begin:
             if position > LARGEST_HELLO:
                 raise HelloError('ClientHello in too many records')
-            return None
-        length = int.from_bytes(stream[position + 3:position + _RECORD_HEADER], 'big')
+            return False
+        length = int.from_bytes(stream[position + 3:begin], 'big')
         if not 0 < length <= LARGEST_HELLO:
             raise HelloError('record of impossible length')
-        end = position + _RECORD_HEADER + length
+        end = begin + length
         if len(stream) < end:
-            return None
-        joined += stream[position + _RECORD_HEADER:end]
-        position = end
+            return False
+        self._joined += stream[begin:end]
+        self._position = end
+        return True
 
 
 def _parse(reader: _Reader) -> ClientHello:

@@ -32,7 +32,7 @@ from ccs2_link.transport.client_hello import (
     TLS_1_3,
     ClientHello,
     HelloError,
-    read_client_hello,
+    HelloReader,
 )
 from ccs2_link.transport.credentials import Credentials, ServerCredential
 from ccs2_link.transport.engine import Engine, ServerContext, Terms
@@ -220,11 +220,12 @@ class TlsChannel(EngineChannel):
         self.security = Security.NONE
         self.vehicle_certificate_digest = b''
         self._server = server
+        self._hello = HelloReader()
 
     def start(self, stream: bytes) -> Engine | None:
         """Make the engine once the ClientHello is complete, or can never be one."""
         try:
-            hello = read_client_hello(stream)
+            hello = self._hello.read(stream)
             if hello is None:
                 return None
         except HelloError:
