@@ -1,13 +1,25 @@
 """Grants, denials and sessions in any order: nobody charges on what was not meant for them."""
 
+import iso20_bench
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iso2_bench import Iso2Bench, authorization, bring_to, go_on
+from iso2_bench import (
+    PAUSE,
+    Iso2Bench,
+    authorization,
+    bring_to,
+    discovery,
+    go_on,
+    selection,
+    session_stop,
+    setup,
+)
 
 from ccs2_hlc.exi.messages import iso2
 from ccs2_hlc.session.authorization import DEFAULT_VALIDITY, ExternalAuthorization
 from ccs2_hlc.session.command import Mode
-from ccs2_hlc.session.station import Decision
+from ccs2_hlc.session.station import Decision, StopWish, Urgency
 
 #: Whom a decision of the operator names: nobody, the session that runs, one that is over.
 WHOM = st.sampled_from(['', 'this', 'old'])
@@ -155,3 +167,61 @@ def test_what_is_withdrawn_while_energy_flows_ends_it():
     bench.session_id = bytes(8)
     bring_to('AUTHORIZATION', bench)
     assert not authorized(bench)
+
+
+#: What the station's side says: the session is to end.
+ENDS = {
+    'denied': lambda bench: bench.secc.deny(''),
+    'denied by name': lambda bench: bench.secc.deny(bench.session_id.hex()),
+    'stopped': lambda bench: bench.secc.stop(StopWish(Urgency.NORMAL, 'remote stop')),
+}
+
+
+@pytest.mark.parametrize('when', ['CHARGING', 'STOPPED', 'WELDING_DETECTION'])
+@pytest.mark.parametrize('end', ENDS)
+def test_a_pause_does_not_undo_what_ends_the_session(end, when):
+    bench = Iso2Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    bring_to(when, bench)
+    assert ENDS[end](bench) is None
+    bench.step()
+    if when == 'CHARGING':
+        go_on(bench, when, 'STOPPED')
+    assert bench.ask(session_stop(PAUSE)).response_code is iso2.ResponseCode.OK
+    old = bench.session_id
+    bench.come_back()
+    answer = bench.ask(setup(), session_id=old)
+    assert answer.response_code is iso2.ResponseCode.OK_NEW_SESSION_ESTABLISHED
+    bench.ask(discovery())
+    bench.ask(selection())
+    assert not authorized(bench)
+
+
+@pytest.mark.parametrize('when', ['CHARGING', 'STOPPED'])
+@pytest.mark.parametrize('end', ENDS)
+def test_a_pause_does_not_undo_what_ends_a_session_by_iso20(end, when):
+    bench = iso20_bench.Iso20Bench(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    iso20_bench.bring_to(when, bench)
+    assert ENDS[end](bench) is None
+    bench.step()
+    iso20_bench.lead_to('PAUSED', bench, when)
+    old = bench.session_id
+    bench.come_back()
+    answer = bench.ask(iso20_bench.setup(), session_id=old)
+    assert answer.response_code.value == 'OK_NewSessionEstablished'
+    assert not bench.secc.session().authorized
+
+
+@pytest.mark.parametrize('protocol', ['iso2', 'iso20'])
+def test_what_is_withdrawn_while_a_paused_vehicle_is_back_but_has_not_named_its_session(protocol):
+    bench = (Iso2Bench if protocol == 'iso2' else iso20_bench.Iso20Bench)(automatic=False)
+    bench.secc.authorize('', 60.0, bench.now)
+    (bring_to if protocol == 'iso2' else iso20_bench.bring_to)('PAUSED', bench)
+    old = bench.session_id
+    bench.come_back()
+    assert bench.secc.deny('') is None
+    answer = bench.ask(
+        setup() if protocol == 'iso2' else iso20_bench.setup(), session_id=old)
+    assert answer.response_code.value == 'OK_NewSessionEstablished'
+    assert not bench.secc.session().authorized

@@ -115,13 +115,13 @@ class Sessions(din_machine.Sessions):
         """It names the id that it remembers, or that it has heard from another."""
         self.tidy_up()
         bench = self.bench
-        bench.certificate, old = certificate, bench.session_id
+        bench.certificate, old, paused = certificate, bench.session_id, bench.secc._paused
         bench.come_back()
         answer = bench.ask(setup(), session_id=old)
         joined = answer.response_code is common.ResponseCode.OK_OLD_SESSION_JOINED
         assert joined is (bench.session_id == old)
         if joined:
-            assert self.engine.context.paused.vehicle_certificate_digest == certificate
+            assert paused.vehicle_certificate_digest == certificate
         else:
             assert not self.engine.authorized
             bench.ask(authorization_setup())

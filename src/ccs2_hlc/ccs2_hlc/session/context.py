@@ -31,7 +31,7 @@ class Paused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One session's station, connection, past, and sources of random octets."""
+    """One session's station, connection, and sources of random octets."""
 
     station: Station
     new_session_id: Callable[[], bytes]
@@ -39,5 +39,3 @@ class Context:
     security: Security = Security.NONE
     #: SHA-512 of the vehicle certificate that the connection has verified, empty: none.
     vehicle_certificate_digest: bytes = b''
-    #: The session that the vehicle has paused and may join again.
-    paused: Paused | None = None

@@ -145,7 +145,7 @@ class Iso20Common(DcEngine):
     def session_setup(self, request: common.SessionSetupReq, snapshot: Snapshot) -> Answer:
         """Open a session, or join the one that this very vehicle has paused [V2G20-2630]."""
         self.vehicle = replace(self.vehicle, evcc_id=request.evcc_id)
-        paused, digest = self.context.paused, self.context.vehicle_certificate_digest
+        paused, digest = snapshot.paused, self.context.vehicle_certificate_digest
         if (
             isinstance(paused, Paused20) and digest
             and hmac.compare_digest(request.header.session_id, paused.session_id)

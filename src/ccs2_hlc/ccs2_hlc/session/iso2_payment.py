@@ -111,7 +111,7 @@ class Iso2Payment(DcMessages):
     def session_setup(self, request: iso2.SessionSetupReq, snapshot: Snapshot) -> Answer:
         """Open a session [V2G2-750], or join the one that this vehicle has paused [V2G2-753]."""
         self.vehicle = replace(self.vehicle, evcc_id=request.evcc_id.hex())
-        paused = self.context.paused
+        paused = snapshot.paused
         if paused is not None and paused.protocol is ISO_15118_2 and hmac.compare_digest(
                 self.header.session_id, paused.session_id):
             self._joined = paused

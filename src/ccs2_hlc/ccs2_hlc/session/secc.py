@@ -366,6 +366,7 @@ class Secc:
             stop=self._stop,
             limits=self._limits,
             needs=self._needs,
+            paused=self._paused,
             trust=self._trust,
             back_office=self._back_office)
 
@@ -442,8 +443,7 @@ class Secc:
         self._engine = ENGINES[choice.protocol](Context(
             station=self.station, new_session_id=self._new_session_id,
             security=connection.security,
-            vehicle_certificate_digest=connection.vehicle_certificate_digest,
-            paused=self._paused))
+            vehicle_certificate_digest=connection.vehicle_certificate_digest))
         return self._send(connection, Reply(
             message=choice.response, response_code=code, receive_timeout=timing.sequence))
 
@@ -452,7 +452,8 @@ class Secc:
         if self._engine is not None and self._engine.ended:
             self._authorization.end()
             self._setup_until = None
-            if self._engine.paused not in (None, self._heard_of_pause):
+            # A vehicle that is stopped is not to come back on the same authorization.
+            if self._stop is None and self._engine.paused not in (None, self._heard_of_pause):
                 self._heard_of_pause = self._paused = self._engine.paused
         return [] if reply is None else self._send(connection, reply)
 

@@ -17,6 +17,7 @@ from .tariffs import Tariffs
 
 if TYPE_CHECKING:
     from .back_office import BackOfficeAnswer
+    from .context import Paused
     from .contract import Trust
 
 #: How long a peer's message counts as fresh after it has arrived, s.
@@ -229,6 +230,8 @@ class Snapshot:
     stop: StopWish | None = None
     limits: OperatorLimits = OperatorLimits()
     needs: Needs = NO_NEEDS
+    #: The session that the vehicle has paused and may join again, until it does.
+    paused: Paused | None = None
     #: What contracts are checked against, ``None`` if there is no certificate store.
     trust: Trust | None = None
     #: The answer to the request that this session has sent last to the back office.
