@@ -202,7 +202,11 @@ def test_the_emaid_has_to_be_that_of_the_certificate():
     ends_in_failure(bench, answer, R.FAILED_CERT_CHAIN_ERROR)
     bench = bring_to_payment_details()
     name = contract().certificate.common_name
-    assert bench.ask(payment_details(emaid=name.lower())).response_code is R.OK
+    answer = bench.ask(payment_details(emaid=name.lower()))
+    assert answer.response_code is R.OK
+    # What others are told is the certificate's word.
+    prove(bench, answer.gen_challenge)
+    assert bench.secc.session().contract_id == name
 
 
 # Challenge and signature.
@@ -458,6 +462,27 @@ def test_a_joined_session_keeps_its_way_of_payment_and_proves_the_contract_again
     assert again != challenge
     # The back office has agreed before.
     assert prove(bench, again).evse_processing is P.FINISHED
+
+
+def test_a_contract_does_not_authorize_another_contract():
+    bench, challenge = bring_to_authorization(contract_payment=ContractPayment.SERVICE)
+    bench.secc.authorize('', 0.0, bench.now)
+    prove(bench, challenge)
+    go_on(bench, 'PARAMETERS', 'PAUSED')
+    bench.come_back()
+    assert bench.ask(setup()).response_code is R.OK_OLD_SESSION_JOINED
+    bench.ask(discovery())
+    bench.ask(selection(CONTRACT))
+    other = contract('contract_second')
+    answer = bench.ask(payment_details(
+        [c.der for c in other.chain], other.certificate.common_name))
+    request = authorization(answer.gen_challenge)
+    answer = bench.ask(request, signature=signature('AuthorizationReq', request, other.key))
+    assert (answer.response_code, answer.evse_processing) == (R.OK, P.ONGOING)
+    assert bench.secc.session().contract_id == other.certificate.common_name
+    # It may be granted as any other.
+    assert bench.secc.authorize('', 0.0, bench.now) is None
+    assert bench.ask(authorization()).evse_processing is P.FINISHED
 
 
 def test_a_contract_does_not_authorize_another_way_of_payment():

@@ -27,6 +27,8 @@ class Paused:
     session_id: bytes
     authorization: AuthorizationKind
     authorized: bool
+    #: Of the contract that pays, '' if none does.
+    contract_id: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,7 +219,8 @@ class Iso2Engine(Iso2Payment):
         self.cancel_all()
         self.paused = Paused(
             protocol=self.PROTOCOL, session_id=self.session_id,
-            authorization=self.authorization, authorized=self.authorized)
+            authorization=self.authorization, authorized=self.authorized,
+            contract_id=self.contract_id)
         return Answer(Condition.SHUTDOWN, then=State.PAUSED)
 
     # What the handlers share.

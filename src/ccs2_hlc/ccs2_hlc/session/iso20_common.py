@@ -86,8 +86,7 @@ class Paused20(Paused):
 
     vehicle_certificate_digest: bytes
     selection: Selection
-    #: Of the contract that pays, '' and ``None``: somebody else does.
-    contract_id: str = ''
+    #: ``None``: somebody else than a contract pays.
     contract_key: PublicKey | None = field(default=None, repr=False)
 
 

@@ -195,7 +195,7 @@ class Iso2Payment(DcMessages):
         if judgement.key is None:
             raise Refused(judgement.trigger, judgement.detail)
         self.contract_key, self.contract_issuer = judgement.key, judgement.issuer
-        self._emaid = request.emaid
+        self._emaid = judgement.emaid
         self.challenge = self.context.new_challenge()
         self._challenge_until = snapshot.now + self.timing.challenge
         return Answer(trigger=judgement.trigger)
@@ -209,8 +209,10 @@ class Iso2Payment(DcMessages):
         decision, joined = snapshot.authorization, self._joined
         if decision is Decision.WAITING and (
             (contract and self.station.contract_payment is ContractPayment.LOCAL)
+            # Who pays has to be the same as before the pause.
             or (joined is not None and joined.authorized
-                and joined.authorization is self.authorization)
+                and joined.authorization is self.authorization
+                and joined.contract_id == self.contract_id)
         ):
             decision = Decision.GRANTED
         if decision is Decision.DENIED:
