@@ -82,7 +82,8 @@ class Iso20Bench(Iso2Bench):
         if payload_type is None:
             payload_type = DC if type(request).__module__ == dc.__name__ else COMMON
         self.asked = payload_type
-        return self.deliver(exi.encode(request), payload_type)
+        # Vehicles may send what the schema does not allow.
+        return self.deliver(exi.encode(request, validate=False), payload_type)
 
     def ask(self, request, session_id=None, wait=2.0, signature=None, payload_type=None):
         sent = self.send(request, session_id, signature, payload_type)

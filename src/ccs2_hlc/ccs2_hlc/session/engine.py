@@ -133,6 +133,9 @@ class Engine(ABC):
     EXPECTS_READY: ClassVar[frozenset[Enum]]
     #: States in which the vehicle is ending the session.
     ENDING: ClassVar[frozenset[Enum]]
+    #: Where in a message a value out of what the schema allows has a response code of its own: it
+    #: is read all the same, and a handler refuses it.
+    REFUSED_BY_CODE: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, context: Context) -> None:
         self.context = context

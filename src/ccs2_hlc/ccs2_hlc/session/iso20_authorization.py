@@ -34,6 +34,13 @@ _BACK_OFFICE_CODES: Mapping[common.ResponseCode, Trigger] = {
 class Iso20Authorization(Iso20Common):
     """The handlers of the authorization, and of what a contract is needed for."""
 
+    REFUSED_BY_CODE = frozenset({
+        'AuthorizationReq/PnC_AReqAuthorizationMode/GenChallenge',
+        'AuthorizationReq/PnC_AReqAuthorizationMode/ContractCertificateChain/Certificate',
+        'AuthorizationReq/PnC_AReqAuthorizationMode/ContractCertificateChain/SubCertificates'
+        '/Certificate',
+    })
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         #: What is offered, the first preferred.

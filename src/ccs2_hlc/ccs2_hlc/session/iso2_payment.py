@@ -69,6 +69,12 @@ class State(Enum):
 class Iso2Payment(DcMessages):
     """The handlers of the first half of a session."""
 
+    REFUSED_BY_CODE = frozenset({
+        'V2G_Message/Body/AuthorizationReq/GenChallenge',
+        'V2G_Message/Body/PaymentDetailsReq/ContractSignatureCertChain/Certificate',
+        'V2G_Message/Body/PaymentDetailsReq/ContractSignatureCertChain/SubCertificates/Certificate',
+    })
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         #: What is offered; the first that the vehicle may choose from.

@@ -74,6 +74,16 @@ def random_session_id() -> bytes:
     return session_id
 
 
+def _decode(schema: str, data: bytes, engine: Engine | None) -> Any:
+    """Return a message; raise :class:`exi.ExiError` for what cannot be answered."""
+    try:
+        return exi.decode(schema, data)
+    except exi.ExiError as error:
+        if engine is None or error.path not in engine.REFUSED_BY_CODE:
+            raise
+        return exi.decode(schema, data, validate=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """One request as it came, for traces."""
@@ -205,7 +215,7 @@ class Secc:
         schema, message, error = '', None, ''
         try:
             schema = exi.schema_for(request.payload_type, namespace)
-            message = exi.decode(schema, request.data)
+            message = _decode(schema, request.data, engine)
         except ValueError as problem:
             error = str(problem)
         received = Received(
