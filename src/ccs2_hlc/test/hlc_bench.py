@@ -169,7 +169,8 @@ class Bench:
         for item in step:
             if isinstance(item, Outgoing):
                 self.sent.append(item)
-                if item.connection_id != self.connection.connection_id:
+                if (item.connection_id != self.connection.connection_id
+                        or 'transport' in self.silent):
                     continue
                 self.receive_until = None
                 if item.action is Action.SEND:

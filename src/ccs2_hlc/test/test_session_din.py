@@ -1,5 +1,7 @@
 """Whole DIN 70121 sessions on a virtual clock: regular ends, limits, waiting, timers."""
 
+from dataclasses import replace
+
 import pytest
 from hlc_bench import (
     Bench,
@@ -651,6 +653,38 @@ def test_a_silent_transport_ends_power():
     bench.advance(0.2)
     assert bench.command.mode is Mode.OFF
     assert bench.secc.session().faults[0].code == 505
+
+
+def test_a_transport_that_was_silent_closes_the_connection_when_it_is_heard_again():
+    bench = bring_to('CHARGING')
+    bench.silent, before = {'transport'}, len(bench.sent)
+    bench.advance(0.3)
+    connection_id, session = bench.connection.connection_id, bench.secc.session()
+    closes = {
+        (item.connection_id, item.action, item.data_link) for item in bench.sent[before:]}
+    assert closes == {(connection_id, Action.CLOSE, DataLink.ERROR)}
+    assert bench.connection.state is LinkState.OPEN
+    bench.silent = set()
+    bench.step()
+    assert bench.connection.state is LinkState.CLOSED
+    assert bench.last.action is Action.CLOSE
+    bench.advance(3.0)
+    # Why it has ended is still told, and nothing has begun in its place.
+    assert bench.secc.session() == session
+    assert not bench.command.pilot_oscillator
+    # The next connection counts, also if a transport that was started anew counts from the start.
+    bench.connection = replace(bench.connection, connection_id=connection_id - 1)
+    bench.session_id, bench.pilot = bytes(8), PilotState.B
+    bring_to('CHARGING', bench)
+
+
+def test_a_transport_that_is_silent_after_the_end_changes_nothing():
+    bench = bring_to('ENDED')
+    bench.silent, before = {'transport'}, len(bench.sent)
+    bench.advance(1.0)
+    bench.silent = set()
+    bench.step()
+    assert (bench.stage, bench.sent[before:]) == ('FINISHED', [])
 
 
 @pytest.mark.parametrize('part', ['power', 'safety', 'pilot'])

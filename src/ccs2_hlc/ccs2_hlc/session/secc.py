@@ -149,6 +149,8 @@ class Secc:
         self._link_seen = 0.0
         #: The open connection, ``None`` if there is none.
         self._open: Connection | None = None
+        #: One that was given up because the transport was silent: whatever that says of it now.
+        self._given_up: Connection | None = None
         self._opened_at: float | None = None
         #: A request that has overtaken the news of its connection.
         self._early: Request | None = None
@@ -191,6 +193,10 @@ class Secc:
         elif connection.link_since != before.link_since:
             self._setup_until = now + self.station.timing.communication_setup
         is_open = connection.state is LinkState.OPEN
+        if self._given_up is not None:
+            if is_open and connection.connection_id == self._given_up.connection_id:
+                return self._send(self._given_up, Reply(close=True))
+            self._given_up = None
         if self._open is not None:
             if is_open and connection.connection_id == self._open.connection_id:
                 return []
@@ -254,8 +260,13 @@ class Secc:
 
     def tick(self, now: float) -> Step:
         """Look at the station and the clock; to be called at :meth:`deadline` and often else."""
-        if self._open is not None and now - self._link_seen > self.station.timing.transport:
+        over = self._engine is not None and self._engine.ended
+        if (self._open is not None and not over
+                and now - self._link_seen > self.station.timing.transport):
+            self._given_up = self._open
             self._lose(Trigger.TRANSPORT_SILENT, now)
+            # It may have been late only: then the vehicle has to be told that this is the end.
+            return self._send(self._given_up, Reply(close=True))
         if self._setup_until is not None and now >= self._setup_until:
             self._setup_until = None
             return self._set_up_too_late(now)
