@@ -79,6 +79,7 @@ class Trigger(StrEnum):
     CERTIFICATE_REVOKED = auto()
     CERTIFICATE_UNKNOWN = auto()
     CERTIFICATE_NOT_ALLOWED = auto()
+    CERTIFICATE_ISSUER_EXPIRED = auto()
     CERTIFICATE_CHAIN = auto()
     CERTIFICATE_UNCHECKED = auto()
     CLOCK_NOT_TRUSTED = auto()
@@ -252,6 +253,8 @@ CAUSES: dict[Trigger, Cause] = {
     Trigger.CERTIFICATE_REVOKED: _distrusted('contract certificate is revoked'),
     Trigger.CERTIFICATE_UNKNOWN: _distrusted('no trusted root has issued the contract'),
     Trigger.CERTIFICATE_NOT_ALLOWED: _distrusted('certificate is not for contracts'),
+    Trigger.CERTIFICATE_ISSUER_EXPIRED: _distrusted(
+        'an issuer of the contract certificate has expired or is not yet valid'),
     Trigger.CERTIFICATE_CHAIN: _distrusted('contract certificate chain is faulty'),
     Trigger.CERTIFICATE_UNCHECKED: Cause(
         'contract certificate cannot be checked', StopReason.FAULT, fault=FaultCode.CERTIFICATE),
