@@ -534,6 +534,22 @@ def test_a_stop_ends_with_its_session():
     bring_to('CHARGING', bench)
 
 
+def test_a_stop_does_not_finish_a_cable_check_that_runs():
+    bench = bring_to('CABLE_CHECK')
+    bench.pilot = PilotState.C
+    bench.step()
+    bench.secc.stop(StopWish(Urgency.NORMAL, 'grid'))
+    answer = bench.ask(cable_check())
+    assert (answer.evse_processing, answer.dc_evse_status.evse_status_code) == (
+        P.ONGOING, S.EVSE_SHUTDOWN)
+    # It is told when it has ended, and what comes next is not refused.
+    bench.advance(2.5)
+    answer = bench.ask(cable_check())
+    assert (answer.evse_processing, answer.dc_evse_status.evse_status_code) == (
+        P.FINISHED, S.EVSE_SHUTDOWN)
+    assert bench.ask(pre_charge()).response_code is R.OK
+
+
 def test_a_stop_that_the_car_ignores_is_enforced():
     bench = bring_to('CHARGING')
     bench.secc.stop(StopWish(Urgency.NORMAL))

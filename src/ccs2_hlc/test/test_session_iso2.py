@@ -418,6 +418,22 @@ def test_a_stop_is_announced_with_the_time_left_and_the_car_obeys():
     assert bench.secc.session().stop_reason.name == 'STATION'
 
 
+def test_a_stop_does_not_finish_a_cable_check_that_runs():
+    bench = bring_to('CABLE_CHECK')
+    bench.pilot = PilotState.C
+    bench.step()
+    bench.secc.stop(StopWish(Urgency.NORMAL, 'grid'))
+    answer = bench.ask(cable_check())
+    assert (answer.evse_processing, answer.dc_evse_status.evse_status_code) == (
+        P.ONGOING, S.EVSE_SHUTDOWN)
+    # It is told when it has ended, and what comes next is not refused.
+    bench.advance(2.5)
+    answer = bench.ask(cable_check())
+    assert (answer.evse_processing, answer.dc_evse_status.evse_status_code) == (
+        P.FINISHED, S.EVSE_SHUTDOWN)
+    assert bench.ask(pre_charge()).response_code is R.OK
+
+
 def test_a_stop_is_enforced_during_a_renegotiation():
     bench = bring_to('RENEGOTIATION')
     bench.secc.stop(StopWish(Urgency.NORMAL))

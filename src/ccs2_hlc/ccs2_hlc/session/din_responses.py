@@ -122,7 +122,7 @@ def _contract_authentication(
     case: Case[din.ContractAuthenticationReq],
 ) -> din.ContractAuthenticationRes:
     return din.ContractAuthenticationRes(
-        response_code=case.code, evse_processing=TRUTH[case.condition].processing)
+        response_code=case.code, evse_processing=TRUTH[case.progress].processing)
 
 
 def _charge_parameter_discovery(
@@ -133,7 +133,7 @@ def _charge_parameter_discovery(
     tolerance = station.current_regulation_tolerance
     return din.ChargeParameterDiscoveryRes(
         response_code=case.code,
-        evse_processing=TRUTH[case.condition].processing,
+        evse_processing=TRUTH[case.progress].processing,
         sa_schedules=din.SAScheduleList(sa_schedule_tuple=[din.SAScheduleTuple(
             sa_schedule_tuple_id=SCHEDULE_ID,
             p_max_schedule=din.PMaxSchedule(
@@ -156,7 +156,7 @@ def _cable_check(case: Case[din.CableCheckReq]) -> din.CableCheckRes:
     return din.CableCheckRes(
         response_code=case.code,
         dc_evse_status=_status(case),
-        evse_processing=TRUTH[case.condition].processing)
+        evse_processing=TRUTH[case.progress].processing)
 
 
 def _pre_charge(case: Case[din.PreChargeReq]) -> din.PreChargeRes:

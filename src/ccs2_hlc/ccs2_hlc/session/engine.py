@@ -99,7 +99,10 @@ class Case(Generic[R]):
     engine: Any
     request: R
     code: Any
+    #: What the status is about.
     condition: Condition
+    #: What EVSEProcessing is about: a stop that is announced does not finish what goes on.
+    progress: Condition
     snapshot: Snapshot
 
 
@@ -388,7 +391,8 @@ class Engine(ABC):
 
     def _accept(self, request: Any, answer: Answer, snapshot: Snapshot) -> Reply:
         condition = Condition.SHUTDOWN if self.stopping else answer.condition
-        code, message = self._build(request, answer.trigger, condition, snapshot)
+        code, message = self._build(
+            request, answer.trigger, condition, answer.condition, snapshot)
         if type(request) is self.SESSION_STOP and not answer.goes_on:
             self._end()
             self._oscillator_off(snapshot.now + self.timing.oscillator_retain)
@@ -423,7 +427,8 @@ class Engine(ABC):
         if request is None:
             self._close_at = now + self.timing.failure_notice
             return None
-        code, message = self._build(request, trigger, cause.condition, snapshot)
+        code, message = self._build(
+            request, trigger, cause.condition, cause.condition, snapshot)
         if not self.ended:
             self._oscillator_off(now)
             self._end()
@@ -433,11 +438,12 @@ class Engine(ABC):
             close_delay=max(0.0, (self._close_at or now) - now), data_link=DataLink.TERMINATE)
 
     def _build(
-        self, request: Any, trigger: Trigger, condition: Condition, snapshot: Snapshot,
+        self, request: Any, trigger: Trigger, condition: Condition, progress: Condition,
+        snapshot: Snapshot,
     ) -> tuple[str, Any]:
         """Return response code and message."""
         code = self.CODES[trigger]
-        case = Case(self, request, code, condition, snapshot)
+        case = Case(self, request, code, condition, progress, snapshot)
         message = self.wrap(self.BUILDERS[type(request)](case))
         self._requests += 1
         self._last_response_code = code.value

@@ -91,8 +91,8 @@ def _authorization_setup(case: Case[common.AuthorizationSetupReq]) -> common.V2G
 
 
 def _authorization(case: Case[common.AuthorizationReq]) -> common.V2GResponse:
-    processing = TRUTH[case.condition].processing
-    if (case.condition is Condition.AUTHORIZING
+    processing = TRUTH[case.progress].processing
+    if (case.progress is Condition.AUTHORIZING
             and case.engine.authorization is AuthorizationKind.EXTERNAL):
         processing = common.Processing.ONGOING_WAITING_FOR_CUSTOMER_INTERACTION
     return common.AuthorizationRes(**_head(case), evse_processing=processing)
@@ -107,7 +107,7 @@ def _certificate_installation(case: Case[common.CertificateInstallationReq]) -> 
         made.header = header
         return made
     return without_certificate(
-        case.engine.response_header(), case.code, TRUTH[case.condition].processing)
+        case.engine.response_header(), case.code, TRUTH[case.progress].processing)
 
 
 def without_certificate(
@@ -196,7 +196,7 @@ def _schedule_exchange(case: Case[common.ScheduleExchangeReq]) -> common.V2GResp
 
 
 def _cable_check(case: Case[dc.DCCableCheckReq]) -> common.V2GResponse:
-    return dc.DCCableCheckRes(**_head(case), evse_processing=TRUTH[case.condition].processing)
+    return dc.DCCableCheckRes(**_head(case), evse_processing=TRUTH[case.progress].processing)
 
 
 def _pre_charge(case: Case[dc.DCPreChargeReq]) -> common.V2GResponse:

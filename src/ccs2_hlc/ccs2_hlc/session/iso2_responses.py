@@ -207,8 +207,8 @@ def _payment_details(case: Case[iso2.PaymentDetailsReq]) -> iso2.PaymentDetailsR
 
 
 def _authorization(case: Case[iso2.AuthorizationReq]) -> iso2.AuthorizationRes:
-    processing = TRUTH[case.condition].processing
-    if (case.condition is Condition.AUTHORIZING
+    processing = TRUTH[case.progress].processing
+    if (case.progress is Condition.AUTHORIZING
             and case.engine.authorization is AuthorizationKind.EXTERNAL):
         processing = iso2.EVSEProcessing.ONGOING_WAITING_FOR_CUSTOMER_INTERACTION
     return iso2.AuthorizationRes(response_code=case.code, evse_processing=processing)
@@ -221,7 +221,7 @@ def _charge_parameter_discovery(
     tolerance = station.current_regulation_tolerance
     return iso2.ChargeParameterDiscoveryRes(
         response_code=case.code,
-        evse_processing=TRUTH[case.condition].processing,
+        evse_processing=TRUTH[case.progress].processing,
         sa_schedules=None if _failed(case.code) else iso2.SAScheduleList(
             sa_schedule_tuple=[
                 _tuple(schedule, case.engine.tariffs.elements.get(schedule.number))
@@ -255,7 +255,7 @@ def _cable_check(case: Case[iso2.CableCheckReq]) -> iso2.CableCheckRes:
     return iso2.CableCheckRes(
         response_code=case.code,
         dc_evse_status=_status(case),
-        evse_processing=TRUTH[case.condition].processing)
+        evse_processing=TRUTH[case.progress].processing)
 
 
 def _pre_charge(case: Case[iso2.PreChargeReq]) -> iso2.PreChargeRes:
