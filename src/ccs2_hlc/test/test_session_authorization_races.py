@@ -225,3 +225,21 @@ def test_what_is_withdrawn_while_a_paused_vehicle_is_back_but_has_not_named_its_
         setup() if protocol == 'iso2' else iso20_bench.setup(), session_id=old)
     assert answer.response_code.value == 'OK_NewSessionEstablished'
     assert not bench.secc.session().authorized
+
+
+def test_a_grant_in_time_holds_for_a_vehicle_that_asks_late():
+    bench = bring_to('AUTHORIZATION', automatic=False, authorization_timeout=20.0)
+    assert not authorized(bench)
+    bench.advance(19.9)
+    assert bench.secc.authorize('', 0.0, bench.now) is None
+    bench.advance(2.0)
+    assert authorized(bench)
+
+
+def test_a_grant_that_comes_too_late_is_none():
+    bench = bring_to('AUTHORIZATION', automatic=False, authorization_timeout=20.0)
+    assert not authorized(bench)
+    bench.advance(20.1)
+    bench.secc.authorize('', 0.0, bench.now)
+    assert not authorized(bench)
+    assert bench.stage == 'FAILED'

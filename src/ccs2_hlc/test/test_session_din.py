@@ -550,6 +550,42 @@ def test_a_stop_does_not_finish_a_cable_check_that_runs():
     assert bench.ask(pre_charge()).response_code is R.OK
 
 
+def test_the_first_failure_is_the_cause_whatever_the_car_asks_then():
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'emergency_stop': True}
+    bench.step()
+    cause = bench.secc.session()
+    assert cause.stop_reason.name == 'EMERGENCY'
+    answer = bench.ask(pre_charge())
+    assert (answer.response_code, answer.dc_evse_status.evse_status_code) == (
+        R.FAILED_SEQUENCE_ERROR, S.EVSE_EMERGENCY_SHUTDOWN)
+    session = bench.secc.session()
+    assert (session.stop_reason, session.message, session.faults) == (
+        cause.stop_reason, cause.message, cause.faults)
+
+
+def test_a_graver_failure_replaces_one_that_has_not_been_told():
+    bench = bring_to('CHARGING')
+    bench.secc.stop(StopWish(Urgency.IMMEDIATE))
+    bench.step()
+    assert bench.command.shutdown is Shutdown.ERROR
+    bench.safety_overrides = {'emergency_stop': True}
+    bench.step()
+    assert bench.command.shutdown is Shutdown.EMERGENCY
+    assert bench.secc.session().stop_reason.name == 'EMERGENCY'
+
+
+def test_a_car_that_is_unplugged_after_an_emergency_is_not_waited_for():
+    bench = bring_to('CHARGING')
+    bench.safety_overrides = {'emergency_stop': True}
+    bench.step()
+    assert bench.connection.state is LinkState.OPEN
+    bench.pilot = PilotState.A
+    bench.step()
+    assert bench.connection.state is LinkState.CLOSED
+    assert bench.secc.session().stop_reason.name == 'EMERGENCY'
+
+
 def test_a_stop_that_the_car_ignores_is_enforced():
     bench = bring_to('CHARGING')
     bench.secc.stop(StopWish(Urgency.NORMAL))

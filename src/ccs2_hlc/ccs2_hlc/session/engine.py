@@ -23,7 +23,7 @@ from .charge import ChargeProcess
 from .command import Shutdown
 from .context import Context, Paused
 from .protocols import Protocol
-from .station import Fault, Severity, Snapshot, Urgency
+from .station import Decision, Fault, Severity, Snapshot, Urgency
 from .supervision import explain, find_trouble
 from .transport import DataLink
 from .triggers import CAUSES, Condition, Trigger
@@ -359,6 +359,9 @@ class Engine(ABC):
             raise Refused(self.failure)
         self._raise_trouble(snapshot)
         self.watch(snapshot)
+        if snapshot.authorization is not Decision.WAITING:
+            # The vehicle need only ask for it.
+            self.cancel(Trigger.AUTHORIZATION_TIMEOUT)
         now = snapshot.now
         expired = [(time, trigger) for trigger, time in self._timers.items() if now >= time]
         if expired:
@@ -382,11 +385,12 @@ class Engine(ABC):
             raise Refused(trouble, explain(trouble, snapshot))
 
     def _escalate(self, snapshot: Snapshot) -> None:
-        """While a failure waits to be told, let only something graver replace it."""
+        """While a failure waits to be told, heed what is graver, or leaves nobody to be told."""
         try:
             self._raise_trouble(snapshot)
         except Refused as refused:
-            if CAUSES[refused.trigger].shutdown > self.charge.shutdown:
+            cause = CAUSES[refused.trigger]
+            if cause.silent or cause.shutdown > self.charge.shutdown:
                 raise
 
     def _accept(self, request: Any, answer: Answer, snapshot: Snapshot) -> Reply:
@@ -412,7 +416,8 @@ class Engine(ABC):
         trigger, now = refused.trigger, snapshot.now
         cause = CAUSES[trigger]
         if not self.ended:
-            if trigger is not self.failure:
+            # What comes after a failure does not replace it, unless it is graver.
+            if self.failure is None or cause.shutdown > CAUSES[self.failure].shutdown:
                 self.failure = trigger
                 self.message = _phrase(trigger, refused.detail)
             self.charge.off(cause.shutdown)
@@ -427,8 +432,8 @@ class Engine(ABC):
         if request is None:
             self._close_at = now + self.timing.failure_notice
             return None
-        code, message = self._build(
-            request, trigger, cause.condition, cause.condition, snapshot)
+        condition = CAUSES[self.failure or trigger].condition
+        code, message = self._build(request, trigger, condition, condition, snapshot)
         if not self.ended:
             self._oscillator_off(now)
             self._end()
