@@ -374,10 +374,20 @@ def test_after_the_stop_charging_begins_once_more_with_a_new_cable_check():
     assert bench.stage == 'FINISHED'
 
 
+def test_the_stop_makes_the_result_of_the_cable_check_void():
+    bench = bring_to('CHARGING')
+    assert bench.ask(power_delivery(STOP)).evse_status.evse_isolation_status is I.INVALID
+    bench.pilot = PilotState.B
+    bench.step()
+    assert bench.power.cable_check is CableCheck.VALID
+    assert bench.ask(welding_detection()).dc_evse_status.evse_isolation_status is I.INVALID
+
+
 def test_an_old_verdict_of_the_cable_check_never_counts():
     bench = bring_to('STOPPED')
     bench.power_overrides = {'cable_check': CableCheck.VALID}
-    bench.ask(charge_parameters())
+    answer = bench.ask(charge_parameters())
+    assert answer.evse_charge_parameter.dc_evse_status.evse_isolation_status is I.INVALID
     bench.pilot = PilotState.C
     bench.step()
     for _ in range(5):

@@ -67,7 +67,7 @@ class DcEngine(Engine):
 
     def isolation(self, snapshot: Snapshot) -> IsolationState:
         """Return what the cable check of this session and the isolation monitor say now."""
-        verdict = self._shown(snapshot)
+        verdict = self._verdict(snapshot)
         if verdict not in _PASSED:
             return IsolationState.INVALID
         now = snapshot.isolation.state if snapshot.isolation else IsolationState.UNKNOWN

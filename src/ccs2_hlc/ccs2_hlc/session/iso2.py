@@ -17,7 +17,7 @@ from .iso2_payment import Iso2Payment, State
 from .iso2_tariffs import NOTHING, tariffs_for
 from .protocols import ISO_15118_2
 from .schedules import Schedule, Step, offered
-from .station import OperatorLimits, Snapshot
+from .station import IsolationState, OperatorLimits, Snapshot
 from .triggers import Condition, Trigger
 from .views import AuthorizationKind, Stage
 
@@ -101,6 +101,10 @@ class Iso2Engine(Iso2Payment):
             return station
         power = self._plan.power_at(snapshot.now - self._schedules_since)
         return replace(station, maximum_power=capped(station.maximum_power, power))
+
+    def isolation(self, snapshot: Snapshot) -> IsolationState:
+        """Return what is known of the isolation: the stop makes the cable check's result void."""
+        return IsolationState.INVALID if self.state in self.ENDING else super().isolation(snapshot)
 
     def notification(self, snapshot: Snapshot) -> tuple[iso2.EVSENotification, int]:
         """Return what the vehicle shall do, and within how many seconds."""
