@@ -525,6 +525,15 @@ def test_a_stop_is_announced_and_the_car_obeys():
         'FINISHED', 'STATION', 'grid')
 
 
+@pytest.mark.parametrize(('unit', 'seconds'), [
+    (None, 30.0), (din.Unit.S, 30.0), (din.Unit.M, 1800.0), (din.Unit.H, 108_000.0)])
+def test_the_time_that_is_left_is_told_in_its_unit(unit, seconds):
+    bench = bring_to('CHARGING')
+    bench.ask(current_demand(
+        remaining_time_to_full_soc=din.PhysicalValue(unit=unit, multiplier=0, value=30)))
+    assert bench.secc.vehicle().remaining_time == seconds
+
+
 def test_a_stop_ends_with_its_session():
     bench = bring_to('CHARGING')
     bench.secc.stop(StopWish(Urgency.IMMEDIATE))

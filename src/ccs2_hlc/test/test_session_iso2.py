@@ -9,6 +9,7 @@ from iso2_bench import (
     START,
     STOP,
     Iso2Bench,
+    U,
     authorization,
     bring_to,
     cable_check,
@@ -400,13 +401,12 @@ def test_an_old_verdict_of_the_cable_check_never_counts():
     assert bench.ask(cable_check()).evse_processing is P.FINISHED
 
 
-def test_the_time_for_welding_detection_ends_with_a_new_beginning():
-    bench = bring_to('STOPPED')
-    bench.ask(charge_parameters())
-    go_on(bench, 'CABLE_CHECK', 'CHARGING')
+def test_welding_detection_may_take_as_long_as_the_car_asks():
+    bench = bring_to('WELDING_DETECTION')
     for _ in range(3):
         bench.advance(10.0)
-        assert bench.ask(current_demand()).response_code is R.OK
+        assert bench.ask(welding_detection()).response_code is R.OK
+    assert bench.ask(session_stop()).response_code is R.OK
 
 
 # Stop from the station's side.
@@ -570,6 +570,18 @@ def test_the_station_asks_for_a_pause():
 def test_a_pause_makes_sense_only_while_charging():
     bench = bring_to('PARAMETERS')
     assert 'not charging' in bench.secc.pause('')
+
+
+# What the car tells.
+
+@pytest.mark.parametrize(('unit', 'seconds'), [(U.S, 30.0), (U.M, 1800.0), (U.H, 108_000.0)])
+def test_the_time_that_is_left_is_told_in_its_unit(unit, seconds):
+    bench = bring_to('CHARGING')
+    left = iso2.PhysicalValue(unit=unit, multiplier=0, value=30)
+    bench.ask(current_demand(
+        remaining_time_to_full_soc=left, remaining_time_to_bulk_soc=left))
+    vehicle = bench.secc.vehicle()
+    assert (vehicle.remaining_time, vehicle.remaining_time_to_bulk) == (seconds, seconds)
 
 
 # What the station sees.

@@ -253,8 +253,6 @@ WAYS = {
         'PRE_CHARGED', nothing, always(power_delivery()), 20.1, {}),
     Trigger.POWER_NOT_STOPPED: (
         'CHARGING', setting(ramp_time=9.0), always(power_delivery(STOP)), 0.0, {}),
-    Trigger.WELDING_DETECTION_TIMEOUT: (
-        'WELDING_DETECTION', nothing, always(welding_detection()), 20.1, {}),
     Trigger.POWER_SILENT: (
         'STANDBY', setting(silent={'power'}), always(power_delivery(STANDBY)), 0.6, {}),
     Trigger.SAFETY_SILENT: (

@@ -244,8 +244,6 @@ WAYS = {
     Trigger.POWER_NOT_STOPPED: (
         'CHARGING', setting(ramp_time=9.0), power_delivery(STOP), 0.0,
         S.EVSE_EMERGENCY_SHUTDOWN),
-    Trigger.WELDING_DETECTION_TIMEOUT: (
-        'WELDING_DETECTION', nothing, welding_detection(), 20.1, S.EVSE_MALFUNCTION),
     Trigger.POWER_SILENT: (
         'CHARGING', setting(silent={'power'}), current_demand(), 0.6, S.EVSE_MALFUNCTION),
     Trigger.SAFETY_SILENT: (

@@ -60,7 +60,6 @@ class DcEngine(Engine):
 
     def start_over(self) -> None:
         """Forget the cable check: after the stop the vehicle begins to charge once more."""
-        self.cancel(Trigger.WELDING_DETECTION_TIMEOUT)
         self.charge.rest()
         self.vehicle_was_ready = self._cable_check_asked = False
         self._verdict_is_old = True
@@ -99,8 +98,6 @@ class DcEngine(Engine):
 
     def check_welding(self, snapshot: Snapshot) -> Wait:
         """Measure with open contactors, once the vehicle is back in B."""
-        self.start(
-            Trigger.WELDING_DETECTION_TIMEOUT, snapshot.now, self.timing.welding_detection)
         self.charge.welding_check()
         return self.back_in_b(snapshot)
 

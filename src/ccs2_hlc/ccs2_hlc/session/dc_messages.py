@@ -10,7 +10,10 @@ from .dc_engine import DcEngine
 from .engine import Answer, Refused
 from .station import Snapshot
 from .triggers import Condition, Trigger
-from .values import joules, known, number, ratio
+from .values import bounded, joules, known, number, ratio
+
+#: Units of time by their name in either schema, s.
+_TIMES = {'h': 3600.0, 'm': 60.0}
 
 
 class DcMessages(DcEngine):
@@ -49,8 +52,8 @@ class DcMessages(DcEngine):
                 maximum_voltage=limits[0],
                 maximum_current=limits[1],
                 maximum_power=limits[2],
-                remaining_time=number(request.remaining_time_to_full_soc),
-                remaining_time_to_bulk=number(request.remaining_time_to_bulk_soc)))
+                remaining_time=_seconds(request.remaining_time_to_full_soc),
+                remaining_time_to_bulk=_seconds(request.remaining_time_to_bulk_soc)))
         self.charge.limit(*limits)
         power = snapshot.power
         if power is None or power.voltage is None:
@@ -107,3 +110,11 @@ class DcMessages(DcEngine):
         """Refuse to go on with a vehicle that reports an error of its own."""
         if self.vehicle.error_code.startswith('FAILED'):
             raise Refused(Trigger.VEHICLE_ERROR, self.vehicle.error_code)
+
+
+def _seconds(time: Any) -> float | None:
+    """Return a time that may be absent; DIN 70121 need not tell its unit."""
+    if time is None:
+        return None
+    unit = 's' if time.unit is None else time.unit.value
+    return bounded(time) * _TIMES.get(unit, 1.0)

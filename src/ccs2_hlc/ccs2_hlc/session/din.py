@@ -161,6 +161,12 @@ class DinEngine(DcMessages):
             raise Refused(Trigger.STARTED_TWICE)
         return self._stop(request, snapshot)
 
+    def welding_detection(self, request: din.WeldingDetectionReq, snapshot: Snapshot) -> Answer:
+        """Measure with open contactors, for a while [V2G-DC-925]."""
+        self.start(
+            Trigger.WELDING_DETECTION_TIMEOUT, snapshot.now, self.timing.welding_detection)
+        return super().welding_detection(request, snapshot)
+
     def session_stop(self, request: din.SessionStopReq, snapshot: Snapshot) -> Answer:
         """End the session, from whatever state."""
         return self.stop_session(snapshot)

@@ -23,6 +23,7 @@ CODES: dict[Trigger, din.ResponseCode] = {
     Trigger.PROFILE_ABOVE_SCHEDULE: _R.FAILED_CHARGING_PROFILE_INVALID,
     Trigger.NOT_READY_FOR_POWER: _R.FAILED_POWER_DELIVERY_NOT_APPLIED,
     **dict.fromkeys(PLAIN_FAILURES, _R.FAILED),
+    Trigger.WELDING_DETECTION_TIMEOUT: _R.FAILED,
 }
 
 _CABLE = ('CableCheckRes', 'PreChargeRes')

@@ -116,7 +116,6 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.PILOT_NOT_C: _CABLE,
     Trigger.PILOT_LEFT_C: _CABLE + _LOOP,
     Trigger.POWER_DELIVERY_TIMEOUT: ('DC_PreChargeRes', 'PowerDeliveryRes'),
-    Trigger.WELDING_DETECTION_TIMEOUT: ('DC_WeldingDetectionRes',),
     Trigger.PILOT_NOT_B: ('DC_WeldingDetectionRes', 'SessionStopRes'),
 }
 

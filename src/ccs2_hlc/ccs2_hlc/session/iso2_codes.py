@@ -104,7 +104,6 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.CABLE_CHECK_TIMEOUT: ('CableCheckRes',),
     Trigger.POWER_DELIVERY_TIMEOUT: ('PreChargeRes', 'PowerDeliveryRes'),
     Trigger.POWER_NOT_STOPPED: _POWER_DELIVERY,
-    Trigger.WELDING_DETECTION_TIMEOUT: ('WeldingDetectionRes',),
     Trigger.PILOT_NOT_C: ('CableCheckRes',),
     Trigger.PILOT_LEFT_C: _ENERGISED,
     Trigger.PILOT_NOT_B: ('WeldingDetectionRes', 'SessionStopRes'),
