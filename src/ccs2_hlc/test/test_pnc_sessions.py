@@ -421,6 +421,17 @@ def test_what_is_wrapped_into_the_signature_is_refused():
     refuses(with_object, R.FAILED_SIGNATURE_ERROR)
 
 
+@pytest.mark.parametrize('info', [
+    xmldsig.KeyInfo(key_name=['contract']),
+    xmldsig.KeyInfo(x509_data=[xmldsig.X509Data(x509_certificate=[b'\x30'])])])
+def test_a_signature_names_no_key(info):
+    def with_key(challenge):
+        request, signed_by = signed(authorization(challenge))
+        signed_by.key_info = info
+        return request, signed_by
+    refuses(with_key, R.FAILED_SIGNATURE_ERROR)
+
+
 def test_signed_info_by_the_grammar_of_the_message_is_tolerated():
     bench, challenge = bring_to_authorization()
     request = authorization(challenge)

@@ -142,11 +142,15 @@ def received_signature(schema: str, signature: xmldsig.Signature) -> SignatureTo
 
 
 def _has_forbidden(signature: xmldsig.Signature) -> bool:
-    """Return whether anything is there that must not be [V2G2-771]."""
+    """Return whether anything is there that must not be [V2G2-771].
+
+    Nor KeyInfo: the key is that of the certificate, and nothing else may name one.
+    """
     info = signature.signed_info
     return bool(
         info.id is not None
         or signature.signature_value.id is not None
+        or signature.key_info is not None
         or signature.object
         or info.signature_method.hmac_output_length is not None
         or any(
