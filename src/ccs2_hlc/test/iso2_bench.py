@@ -7,11 +7,14 @@ from hlc_bench import Bench
 from ccs2_hlc import exi
 from ccs2_hlc.exi.messages import iso2, xmldsig
 from ccs2_hlc.session.command import Mode
+from ccs2_hlc.session.services import Service
 from ccs2_hlc.session.station import CableCheck, Meter, PilotState
 from ccs2_hlc.session.transport import LinkState
 
 OFFER = ('urn:iso:15118:2:2013:MsgDef', 2, 0, 1, 1)
 U = iso2.Unit
+#: What may be offered besides charging; REQUESTS ask for it.
+INTERNET = Service(3, 'InternetAccess', 'Internet', True)
 START, STOP, RENEGOTIATE = iso2.ChargeProgress
 TERMINATE, PAUSE = iso2.ChargingSession
 
@@ -205,7 +208,7 @@ def payment_details():
 REQUESTS = {
     iso2.SessionSetupReq: setup,
     iso2.ServiceDiscoveryReq: discovery,
-    iso2.ServiceDetailReq: lambda: detail(1),
+    iso2.ServiceDetailReq: lambda: detail(INTERNET.number),
     iso2.PaymentServiceSelectionReq: selection,
     iso2.CertificateInstallationReq: installation,
     iso2.CertificateUpdateReq: update,

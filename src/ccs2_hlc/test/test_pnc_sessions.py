@@ -452,6 +452,31 @@ def test_the_back_office_may_have_to_agree():
     assert bench.ask(authorization()).evse_processing is P.FINISHED
 
 
+@pytest.mark.parametrize(('again', 'code'), [
+    ('unsigned', R.OK), ('the same', R.OK), ('the challenge alone', R.OK),
+    ('another challenge', R.FAILED_CHALLENGE_INVALID),
+    ('a long challenge', R.FAILED_CHALLENGE_INVALID),
+    ('another key', R.FAILED_SIGNATURE_ERROR), ('no id', R.FAILED_SIGNATURE_ERROR)])
+def test_what_comes_with_a_later_request_has_to_be_right(again, code):
+    bench, challenge = bring_to_authorization(contract_payment=ContractPayment.SERVICE)
+    prove(bench, challenge)
+    same = authorization(challenge)
+    request, seal_ = {
+        'unsigned': (authorization(), None),
+        'the same': signed(same),
+        'the challenge alone': (same, None),
+        'another challenge': signed(authorization(bytes(16))),
+        'a long challenge': (authorization(challenge + b'1'), signed(same)[1]),
+        'another key': signed(same, contract('contract_new').key),
+        'no id': (authorization(), signed(same)[1]),
+    }[again]
+    answer = bench.ask(request, signature=seal_)
+    if code is R.OK:
+        assert (answer.response_code, answer.evse_processing) == (R.OK, P.ONGOING)
+    else:
+        ends_in_failure(bench, answer, code)
+
+
 def test_the_back_office_may_refuse():
     for payment in (ContractPayment.SERVICE, ContractPayment.LOCAL):
         bench, challenge = bring_to_authorization(contract_payment=payment)

@@ -169,7 +169,6 @@ def test_value_added_services_are_offered_described_and_selected():
     assert float(first.parameter[3].physical_value) == 1.5
     assert (second.parameter_set_id, second.parameter[0].string_value) == (2, 'https')
     assert bench.ask(detail(61000)).service_parameter_list is None
-    assert bench.ask(detail(1)).service_parameter_list is None
     answer = bench.ask(selection(services=((1, None), (3, 2), (61000, None))))
     assert answer.response_code is R.OK
 

@@ -2,6 +2,7 @@
 
 import pytest
 from iso2_bench import (
+    INTERNET,
     PAUSE,
     RENEGOTIATE,
     REQUESTS,
@@ -100,7 +101,7 @@ def test_the_bench_knows_every_request_of_the_schema():
 @pytest.mark.parametrize(
     ('state', 'kind'), PAIRS, ids=[f'{state}-{kind.__name__}' for state, kind in PAIRS])
 def test_every_request_in_every_state(state, kind):
-    bench = bring_to(state)
+    bench = bring_to(state, services=(INTERNET,))
     assert bench.secc._engine.state.name == state
     assert bench.stage != 'FAILED'
     answer = bench.ask(REQUESTS[kind]())
@@ -182,7 +183,8 @@ WAYS = {
     Trigger.OUT_OF_SEQUENCE: ('CHARGING', nothing, pre_charge(), 0.0, S.EVSE_SHUTDOWN),
     Trigger.UNKNOWN_SESSION: (
         'CHARGING', setting(session_id=bytes(8)), current_demand(), 0.0, S.EVSE_SHUTDOWN),
-    Trigger.SERVICE_UNKNOWN: ('SERVICES', nothing, detail(2), 0.0, None),
+    # The charge service is not one of the list.
+    Trigger.SERVICE_UNKNOWN: ('SERVICES', nothing, detail(1), 0.0, None),
     Trigger.PAYMENT_NOT_OFFERED: (
         'SERVICES', nothing, selection(iso2.PaymentOption.CONTRACT), 0.0, None),
     Trigger.SERVICE_NOT_OFFERED: (
@@ -362,7 +364,7 @@ def test_measurements_that_are_missing_are_not_made_up(missing):
 @pytest.mark.parametrize('state', RUNNING)
 @pytest.mark.parametrize('event', ['emergency', 'fault', 'immediate stop', 'power silent'])
 def test_the_station_can_end_a_session_in_every_state(state, event):
-    bench = bring_to(state)
+    bench = bring_to(state, services=(INTERNET,))
     if event == 'emergency':
         bench.safety_overrides = {'emergency_stop': True}
     elif event == 'fault':

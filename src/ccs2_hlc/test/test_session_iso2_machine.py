@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 from iso2_bench import (
+    INTERNET,
     PAUSE,
     RENEGOTIATE,
     REQUESTS,
@@ -60,6 +61,7 @@ class Sessions(din_machine.Sessions):
     @initialize(automatic=st.booleans(), renegotiation=st.booleans())
     def start(self, automatic, renegotiation):
         self.bench = Iso2Bench(
+            services=(INTERNET,),
             automatic=automatic, renegotiation=renegotiation, cable_check_time=0.3)
         self.over = None
 

@@ -87,7 +87,8 @@ class Iso2Payment(DcMessages):
         self.contract_key: PublicKey | None = None
         self.contract_issuer: Certificate | None = None
         self._joined: Paused | None = None
-        self._proven = False
+        #: The challenge that was answered, ``None`` until then.
+        self._proven: bytes | None = None
         self._emaid = ''
         self._certificate_sets: frozenset[int] = frozenset()
         #: Header of the request that is being handled.
@@ -147,8 +148,9 @@ class Iso2Payment(DcMessages):
         return Answer()
 
     def service_detail(self, request: iso2.ServiceDetailReq, snapshot: Snapshot) -> Answer:
-        """Tell the parameters of a service that was offered [V2G2-425]."""
-        if request.service_id not in self._offered_services():
+        """Tell the parameters of a service that was offered."""
+        # The charge service is not in the list: there is nothing to tell of it [V2G2-425].
+        if request.service_id not in self._listed_services():
             raise Refused(Trigger.SERVICE_UNKNOWN, f'number {request.service_id}')
         return Answer()
 
@@ -161,7 +163,7 @@ class Iso2Payment(DcMessages):
         selected = request.selected_service_list.selected_service
         if CHARGE_SERVICE not in {service.service_id for service in selected}:
             raise Refused(Trigger.NO_CHARGE_SERVICE)
-        offered = self._offered_services()
+        offered = {CHARGE_SERVICE: frozenset[int]()} | self._listed_services()
         for service in selected:
             sets = offered.get(service.service_id)
             if sets is None or service.parameter_set_id not in {None, *sets}:
@@ -209,9 +211,10 @@ class Iso2Payment(DcMessages):
     def authorize(self, request: iso2.AuthorizationReq, snapshot: Snapshot) -> Answer:
         """Say whether the vehicle may charge, or let it wait."""
         contract = self.authorization is AuthorizationKind.CONTRACT
-        # Only the first request is signed [V2G2-684].
-        if contract and not self._proven:
+        if contract and self._proven is None:
             self._check_proof(request, snapshot.now)
+        elif contract:
+            self._check_repeated(request, self._proven)
         decision, joined = snapshot.authorization, self._joined
         if decision is Decision.WAITING and (
             (contract and self.station.contract_payment is ContractPayment.LOCAL)
@@ -250,21 +253,30 @@ class Iso2Payment(DcMessages):
             raise Refused(Trigger.CHALLENGE)
         if now >= self._challenge_until:
             raise Refused(Trigger.CHALLENGE, f'after {self.timing.challenge:g} s')
+        self._check_authorization_signed(request)
+        self._proven = challenge
+        self.contract_id = self._emaid
+
+    def _check_repeated(self, request: iso2.AuthorizationReq, proven: bytes | None) -> None:
+        """Only the first request has to be signed [V2G2-684]; what others bring must be right."""
+        if request.gen_challenge not in (None, proven):
+            raise Refused(Trigger.CHALLENGE, 'not the one that was answered')
+        if self.header.signature is not None:
+            self._check_authorization_signed(request)
+
+    def _check_authorization_signed(self, request: iso2.AuthorizationReq) -> None:
         wrong = self.check_signed('AuthorizationReq', request)
         if wrong:
             raise Refused(Trigger.SIGNATURE, wrong)
-        self._proven = True
-        self.contract_id = self._emaid
 
-    def _offered_services(self) -> dict[int, frozenset[int]]:
-        """Return the numbers of what is offered, each with those of its parameter sets."""
-        offered = {
+    def _listed_services(self) -> dict[int, frozenset[int]]:
+        """Return the numbers in the ServiceList, each with those of its parameter sets."""
+        listed = {
             service.number: frozenset(entry.number for entry in service.sets)
             for service in self.station.services}
-        offered[CHARGE_SERVICE] = frozenset()
         if self.offers_certificates:
-            offered[CERTIFICATE_SERVICE] = _ALL_SETS
-        return offered
+            listed[CERTIFICATE_SERVICE] = _ALL_SETS
+        return listed
 
     def _consult(
         self, action: BackOfficeAction, needed: int, kind: type[Any], snapshot: Snapshot,
