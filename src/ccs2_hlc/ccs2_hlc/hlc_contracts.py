@@ -32,7 +32,10 @@ class TrustKeeper:
             RevocationPolicy.REQUIRED if require_revocation_data
             else RevocationPolicy.WHEN_AVAILABLE,
             timedelta(days=expiry_warning))
+        #: Of the store as it was read last, and as its keeper has it.
         self._generation: int | None = None
+        self._wanted: int | None = None
+        self._reading = asyncio.Lock()
         self._time_trusted = False
         self.trust: Trust | None = None
         self._failure = 'the keeper of the certificate store is silent'
@@ -40,20 +43,24 @@ class TrustKeeper:
     async def pki_state(self, generation: int, time_trusted: bool) -> None:
         """Take note of what the store's keeper says; read the store if it has changed.
 
-        Reading takes long: it is done beside the loop, which renews the lease meanwhile.
+        Reading takes long: it is done beside the loop, which renews the lease meanwhile, and never
+        twice at once, so that what was read first cannot come last.
         """
         self._time_trusted = time_trusted
-        if generation == self._generation:
-            return
-        try:
-            snapshot = await asyncio.to_thread(self._load)
-        except PkiError as error:
-            self.trust, self._failure = None, f'certificate store: {error}'
-            return
-        self._generation = generation
-        self.trust = Trust(
-            roots=snapshot.roots, now=self._now, revocation=snapshot.revocation,
-            policy=self._policy)
+        self._wanted = generation
+        async with self._reading:
+            generation = self._wanted
+            if generation == self._generation:
+                return
+            try:
+                snapshot = await asyncio.to_thread(self._load)
+            except PkiError as error:
+                self.trust, self._failure = None, f'certificate store: {error}'
+                return
+            self._generation = generation
+            self.trust = Trust(
+                roots=snapshot.roots, now=self._now, revocation=snapshot.revocation,
+                policy=self._policy)
 
     @property
     def problem(self) -> str:

@@ -169,7 +169,8 @@ class HlcNode(ManagedNode):
         except Exception as error:
             self.fail(error)
         else:
-            self._secc.set_trust(keeper.trust)
+            if keeper is self._keeper:
+                self._secc.set_trust(keeper.trust)
 
     def _on_back_office(self, number: int, data: bytes, problem: str) -> None:
         try:
