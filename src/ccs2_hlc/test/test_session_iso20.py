@@ -737,3 +737,12 @@ def test_what_the_car_shows_is_kept():
     assert (vehicle.state_of_charge, vehicle.remaining_time) == (0.55, 1800)
     assert vehicle.energy_capacity == 60_000 * 3600.0
     assert vehicle.present_voltage == 380.0
+
+
+def test_what_a_car_calls_itself_is_one_line():
+    bench = bring_to('SESSION_SETUP')
+    request = setup()
+    request.evcc_id = 'WMIV1\n[ERROR] [hlc]: \x1b[31mok'
+    bench.ask(request)
+    for told in (bench.secc.session().evcc_id, bench.secc.vehicle().evcc_id):
+        assert told == 'WMIV1\ufffd[ERROR] [hlc]: \ufffd[31mok'

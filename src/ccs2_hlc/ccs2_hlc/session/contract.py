@@ -34,6 +34,7 @@ from .. import exi
 from ..exi.declare import Element
 from ..exi.messages import xmldsig
 from .triggers import Trigger
+from .values import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def judge_contract(
     if emaid is not None and not same_emaid(emaid, leaf.common_name):
         return Judgement(Trigger.CERTIFICATE_CHAIN, 'eMAID is not that of the certificate')
     return Judgement(
-        VERDICTS[verdict.result], key=leaf.public_key, emaid=leaf.common_name,
+        VERDICTS[verdict.result], key=leaf.public_key, emaid=printable(leaf.common_name),
         issuer=verdict.path[1] if len(verdict.path) > 1 else verdict.anchor)
 
 

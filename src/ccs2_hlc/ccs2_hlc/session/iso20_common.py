@@ -27,6 +27,7 @@ from .protocols import ISO_15118_20_DC
 from .services import Service
 from .station import Snapshot
 from .triggers import Trigger
+from .values import printable
 from .views import ControlMode, Session
 
 
@@ -143,7 +144,7 @@ class Iso20Common(DcEngine):
 
     def session_setup(self, request: common.SessionSetupReq, snapshot: Snapshot) -> Answer:
         """Open a session, or join the one that this very vehicle has paused [V2G20-2630]."""
-        self.vehicle = replace(self.vehicle, evcc_id=request.evcc_id)
+        self.vehicle = replace(self.vehicle, evcc_id=printable(request.evcc_id))
         paused, digest = snapshot.paused, self.context.vehicle_certificate_digest
         if (
             isinstance(paused, Paused20) and digest
