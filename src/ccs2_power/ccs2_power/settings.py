@@ -102,7 +102,7 @@ class PowerSettings:
     stall_time: float = setting(
         0.25, 'Pause in s of the node itself that counts as a fault.', minimum=0.1, maximum=1.0)
     isolation_timeout: float = setting(
-        2.5, 'Age in s at which the isolation resistance is stale.', minimum=0.5, maximum=10.0)
+        3.0, 'Age in s at which the isolation resistance is stale.', minimum=0.5, maximum=10.0)
     isolation_edition: str = setting(
         '2023', "Edition of IEC 61851-23 that sets the isolation limits: '2014' or '2023'.")
     isolation_samples: int = setting(

@@ -251,6 +251,20 @@ def test_values_count_after_they_have_settled_and_while_they_are_valid():
     assert monitor.reading.resistance is None
 
 
+def test_registers_that_stand_still_are_one_measurement():
+    monitor = core()
+    monitor.done(Action.START, 10.0)
+    stamps = {}
+    for poll in range(17):
+        now = 12.0 + 0.25 * poll
+        monitor.hear(image(), now)
+        stamps.setdefault(monitor.reading.resistance.stamp, now)
+        assert now - monitor.reading.resistance.stamp < 2.0
+    assert stamps == {11.0: 12.0, 12.0: 13.0, 13.0: 14.0, 14.0: 15.0, 15.0: 16.0}
+    monitor.hear(image(resistance=(0x4906, 0x4701)), 16.25)
+    assert monitor.reading.resistance.stamp == 15.25
+
+
 def test_a_short_stop_is_not_missed():
     monitor = core()
     for action in (Action.STOP, Action.START, Action.SELF_TEST):

@@ -123,6 +123,7 @@ class IsolationCore:
     def __init__(self, device_map: IsolationMap, device: str) -> None:
         self._map = device_map
         self._device = device
+        self._source = f'isolation monitor {device_map.device.model}'
         self._phase = _Phase.UNKNOWN
         self._command = IsolationCommand.STOP
         self._told = -math.inf
@@ -184,24 +185,34 @@ class IsolationCore:
 
     def hear(self, image: Image, now: float) -> None:
         """Take the registers as they are now."""
-        source = f'isolation monitor {self._map.device.model}'
         failures = [condition for condition in self._map.failed if condition.holds(image)]
         self._alarms = tuple(
-            Alarm(Severity.ERROR, source, condition.text or 'device fault')
+            Alarm(Severity.ERROR, self._source, condition.text or 'device fault')
             for condition in failures)
         testing = any_holds(self._map.testing, image)
         if self._self_test is SelfTest.RUNNING:
             self._follow_self_test(testing, bool(failures), now)
-        stamp = now - self._map.value_age
         valid = (self._phase is _Phase.MEASURING and not testing and not failures
                  and now >= self._valid_from and not any_holds(self._map.no_resistance, image))
         resistance = self._map.resistance.value(image) if valid else None
-        self._resistance = (None if resistance is None or resistance < 0.0
-                            else Measurement(resistance, source, stamp))
+        self._resistance = None if resistance is None or resistance < 0.0 else (
+            self._measured(resistance, self._resistance, now))
         voltage = None if self._map.voltage is None or any_holds(self._map.no_voltage, image) else (
             self._map.voltage.value(image))
-        self._voltage = (None if voltage is None or math.isinf(voltage)
-                         else Measurement(voltage, source, stamp))
+        self._voltage = None if voltage is None or math.isinf(voltage) else (
+            self._measured(voltage, self._voltage, now))
+
+    def _measured(
+        self, value: float, before: Measurement[float] | None, now: float,
+    ) -> Measurement[float]:
+        """Return a value as it was measured; registers that stand still are one measurement.
+
+        But only for as long as a value may be old: by then the monitor has measured again.
+        """
+        age = self._map.value_age
+        if before is not None and before.value == value and now - age - before.stamp < age:
+            return before
+        return Measurement(value, self._source, now - age)
 
     def lost(self) -> None:
         """Note that the device does not answer: values keep their stamps, a self-test has failed.
