@@ -581,6 +581,16 @@ async def test_a_bus_that_takes_nothing_any_longer_has_a_problem(monkeypatch):
     bus.close()
 
 
+async def test_a_bus_that_takes_nothing_is_found_in_the_cycles_of_a_line(monkeypatch):
+    monkeypatch.setattr(can_bus, 'STUCK_TIME', 0.1)
+    _, bus = await on_full_bus(monkeypatch, 1)
+    for cycle in range(10):
+        bus.send_instead([Frame(cycle, bytes(8)), Frame(cycle, bytes(8))])
+        await asyncio.sleep(0.02)
+    assert 'No buffer space' in bus.problem
+    bus.close()
+
+
 async def test_another_controller_on_the_bus_is_an_alarm():
     channel = f'test_power_can_intruder_{os.getpid()}'
     async with emulated('maxwell', 'virtual', channel):

@@ -91,8 +91,12 @@ class CanBus:
 
     def send_instead(self, frames: Iterable[Frame]) -> None:
         """Send frames instead of those that the bus has not taken yet: they are outdated."""
+        if not self._pending:
+            self.send(frames)
+            return
+        # The bus is being waited for: no longer than before, or it would never have a problem.
         self._pending.clear()
-        self.send(frames)
+        self._pending.extend(frames)
 
     async def drained(self, seconds: float) -> None:
         """Wait until the bus has taken everything, at most for some seconds."""
