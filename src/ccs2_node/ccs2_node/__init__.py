@@ -9,8 +9,9 @@ from ccs2_node.diagnostics import Level, Status
 from ccs2_node.managed_node import ConfigureError, ManagedNode
 from ccs2_node.qos import EVENT, LATEST, STATE, STREAM, TELEMETRY
 from ccs2_node.runtime import run
+from ccs2_node.stamps import NANOSECONDS, stamp
 
 __all__ = [
-    'EVENT', 'LATEST', 'STATE', 'STREAM', 'TELEMETRY', 'ConfigureError', 'Level', 'ManagedNode',
-    'Status', 'run',
+    'EVENT', 'LATEST', 'NANOSECONDS', 'STATE', 'STREAM', 'TELEMETRY', 'ConfigureError', 'Level',
+    'ManagedNode', 'Status', 'run', 'stamp',
 ]

@@ -23,6 +23,7 @@ from rclpy.task import Future
 
 from ccs2_node.diagnostics import Level, Status, to_array
 from ccs2_node.qos import EVENT
+from ccs2_node.stamps import stamp
 
 T = TypeVar('T')
 
@@ -192,7 +193,7 @@ class ManagedNode(LifecycleNode):
 
     def now_message(self) -> Any:
         """Return the present time as a builtin_interfaces Time for a header's stamp."""
-        return self.get_clock().now().to_msg()
+        return stamp(self.get_clock().now().nanoseconds)
 
     def fail(self, error: BaseException) -> None:
         """End the process because of `error`: launch starts it again into a safe state."""

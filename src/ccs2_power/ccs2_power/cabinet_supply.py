@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from ccs2_interfaces.msg import CabinetCommand, CabinetOutput, ChargeCommand, ControlPilot
-from ccs2_node import LATEST, STATE, TELEMETRY
+from ccs2_node import LATEST, STATE, TELEMETRY, stamp
 from ccs2_power.cabinet_messages import command_message, reading_of
 from ccs2_power.command import CommandError
 from ccs2_power.hal import (
@@ -132,8 +132,9 @@ class CabinetSupply:
 
     def _send(self, link: _Link, command: SupplyCommand, now: float) -> None:
         self._command, self._sent = command, now
+        wall = stamp(link.node.get_clock().now().nanoseconds)
         link.publisher.publish(command_message(
-            command, self._want.current(command.on, now), link.node.get_clock().now().to_msg()))
+            command, self._want.current(command.on, now), wall))
 
     # In the thread of the node; each hands over one object.
 

@@ -9,6 +9,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 
 from ccs2_interfaces.msg import Fault as FaultMessage
+from ccs2_node import NANOSECONDS, stamp
 from ccs2_power.cable_check import CableCheck
 from ccs2_power.command import ChargeCommand, CommandError, Mode, Shutdown
 from ccs2_power.faults import Fault, Severity
@@ -16,7 +17,6 @@ from ccs2_power.pilot_drive import PilotWish, WishKind
 from ccs2_power.power import SafetyReport
 from ccs2_power.safety import PowerReport, SafetyState
 
-NANOSECONDS = 1_000_000_000
 #: A status message lists at most so many faults, the worst first.
 LISTED_FAULTS = 32
 
@@ -30,8 +30,7 @@ class MonotonicStamps:
 
     def at(self, moment: float) -> Time:
         """Return the stamp of a monotonic time."""
-        nanoseconds = max(0, self._wall + round((moment - self._now) * NANOSECONDS))
-        return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+        return stamp(self._wall + round((moment - self._now) * NANOSECONDS))
 
 
 def measured(value: float | None) -> float:
