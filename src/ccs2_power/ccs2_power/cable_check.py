@@ -48,7 +48,8 @@ class Phase(Enum):
 
 
 #: What it means when the time is over in a phase; in the others `safety` or the ramp says more.
-LATE = {Phase.SELF_TEST: Code.ISOLATION_SELF_TEST, Phase.SAMPLE: Code.ISOLATION_MONITOR}
+LATE = {Phase.SELF_TEST: Code.ISOLATION_SELF_TEST, Phase.SAMPLE: Code.ISOLATION_MONITOR,
+        Phase.DISCHARGE: Code.RESIDUAL_VOLTAGE}
 #: Every fault that a cable check can find.
 CABLE_CHECK_FAULTS = (Code.SHORT_CIRCUIT, Code.ISOLATION, Code.ISOLATION_SELF_TEST,
                       Code.ISOLATION_MONITOR, Code.RESIDUAL_VOLTAGE)
@@ -137,9 +138,8 @@ class CableCheckRun:
             Phase.DISCHARGE: self._discharge,
         }
         steps[self.phase](view, now)
-        # The discharge has a limit of its own: it must be waited for.
-        if self.phase not in (Phase.DISCHARGE, Phase.DONE) and (
-                now - self._started > self._settings.duration):
+        if (self.verdict is CableCheck.RUNNING
+                and now - self._started > self._settings.duration):
             self._fail(LATE.get(self.phase), f'cable check still {self.phase.value} after '
                                              f'{self._settings.duration:.0f} s')
 

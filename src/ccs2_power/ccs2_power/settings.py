@@ -110,8 +110,8 @@ class PowerSettings:
     meter_timeout: float = setting(
         5.0, "Age in s at which the meter's values are stale.", minimum=0.5, maximum=30.0)
     cable_check_time: float = setting(
-        25.0, 'Longest time in s of a cable check (some vehicles give up at 30 s).', minimum=5.0,
-        maximum=38.0)
+        25.0, 'Longest time in s of a whole cable check (some vehicles give up at 30 s).',
+        minimum=5.0, maximum=38.0)
     discharge_time: float = setting(
         10.0, 'Longest time in s for the output to fall below 60 V after the cable check.',
         minimum=1.0, maximum=20.0)

@@ -404,6 +404,20 @@ def test_the_cable_check_waits_until_supply_and_connector_are_discharged(
     assert run.verdict is verdict
 
 
+def test_the_discharge_is_part_of_the_time_of_a_cable_check():
+    run = CableCheckRun(500.0, CheckSettings(25.0, 10.0, 1, 3.0), lambda _: IsolationState.VALID,
+                        0.0)
+    now = 0.0
+    while run.phase is not Phase.DONE:
+        now += BEAT
+        run.step(CheckView(True, 500.0, 500.0, 0.0, IsolationReading(
+            Measurement(1e6, 'monitor', now), None,
+            SelfTest.PASSED if now > 20.0 else SelfTest.RUNNING, '')), now)
+    assert run.verdict is CableCheck.FAILED
+    assert run.failure.code is Code.RESIDUAL_VOLTAGE
+    assert now == pytest.approx(25.0, abs=2 * BEAT)
+
+
 def test_the_self_test_of_an_earlier_session_passes_no_cable_check():
     bench = Bench()
     tampered(bench, isolation=lambda said: replace(said, self_test=SelfTest.PASSED))
