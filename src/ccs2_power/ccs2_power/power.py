@@ -26,6 +26,7 @@ from ccs2_power.hal import (
     SUPPLY_OFF,
     IsolationCommand,
     IsolationReading,
+    Measurement,
     MeterReading,
     SelfTest,
     SupplyCommand,
@@ -139,6 +140,7 @@ class PowerController:
         self.connector_voltage: float | None = None
         self.cable_check = CableCheck.NOT_DONE
         self.isolation_state = IsolationState.UNKNOWN
+        self.resistance: Measurement[float] | None = None
         self.session_id = ''
         self.session_energy: float | None = None
         self._edition = IsolationEdition(settings.isolation_edition)
@@ -149,7 +151,6 @@ class PowerController:
         self._lease_was_fresh = False
         self._last_step: float | None = None
         self._energy_at_start: float | None = None
-        self._isolation_awaited = Persistence()
         self._pre_charge_missing = Persistence()
         self._pre_charge_excess = Persistence()
         self._ramped_down = Persistence()
@@ -406,8 +407,12 @@ class PowerController:
         self.faults.set(
             Code.ISOLATION_NOT_TESTED, charging and not tested, now,
             'energy asked for without a cable check in this session')
-        resistance = fresh(reading.resistance, now, self.settings.isolation_timeout)
         measuring = self._monitor(mode) is not IsolationCommand.STOP
+        # A monitor has no verdict for moments, when it tests itself: the one before holds until it
+        # is stale.
+        if reading.resistance is not None or not measuring:
+            self.resistance = reading.resistance
+        resistance = fresh(self.resistance, now, self.settings.isolation_timeout)
         if resistance is None:
             self.isolation_state = (
                 IsolationState.INVALID if measuring else IsolationState.UNKNOWN)

@@ -124,10 +124,10 @@ class PowerNode(HardwareNode[PowerController]):
         now, settings = self.loop.time(), core.settings
         stamps = MonotonicStamps(self.now_message(), now)
         monitor = inputs.isolation
-        resistance = fresh(monitor.resistance, now, settings.isolation_timeout)
+        resistance = fresh(core.resistance, now, settings.isolation_timeout)
         self._isolation_publisher.publish(Isolation(
             header=Header(stamp=stamps.at(
-                now if monitor.resistance is None else monitor.resistance.stamp)),
+                now if core.resistance is None else core.resistance.stamp)),
             state=int(core.isolation_state), resistance=measured(resistance),
             voltage=measured(fresh(monitor.voltage, now, settings.isolation_timeout)),
             self_test=monitor.self_test.value, device=monitor.device[:64]))

@@ -404,6 +404,28 @@ def test_the_cable_check_waits_until_supply_and_connector_are_discharged(
     assert run.verdict is verdict
 
 
+@pytest.mark.parametrize(('seconds', 'charges'), [(0.5, True), (2.0, True), (4.0, False)])
+def test_a_monitor_may_be_without_a_verdict_for_a_moment(seconds, charges):
+    bench = Bench().reach('charge')
+    end = bench.now + seconds
+    tampered(bench, isolation=lambda said: said if bench.now > end else replace(
+        said, resistance=None))
+    bench.run(seconds + 1.0)
+    assert bench.de_energised is not charges
+    assert (Code.ISOLATION_MONITOR in bench.codes) is not charges
+
+
+def test_a_bad_resistance_after_a_moment_without_a_verdict_ends_the_charge():
+    bench = Bench().reach('charge')
+    bench.plant.isolation = 50e3
+    end = bench.now + 0.5
+    tampered(bench, isolation=lambda said: said if bench.now > end else replace(
+        said, resistance=None))
+    bench.run(1.5)
+    assert bench.de_energised
+    assert Code.ISOLATION in bench.codes
+
+
 def test_the_discharge_is_part_of_the_time_of_a_cable_check():
     run = CableCheckRun(500.0, CheckSettings(25.0, 10.0, 1, 3.0), lambda _: IsolationState.VALID,
                         0.0)
