@@ -475,6 +475,18 @@ def test_a_target_voltage_of_zero_means_the_one_before():
     assert bench.command.target_voltage == 390.0
 
 
+def test_a_first_target_voltage_of_zero_means_that_of_the_pre_charge():
+    bench = bring_to('CHARGING')
+    bench.ask(bench.charge_loop(voltage=410.0))
+    lead_to('STOPPED', bench, 'CHARGING')
+    bench.ask(session_stop(NEW_SERVICE))
+    lead_to('PRE_CHARGED', bench, 'SERVICE_DISCOVERY')
+    bench.ask(pre_charge(378.4))
+    bench.ask(power_delivery())
+    bench.ask(bench.charge_loop(voltage=0.0))
+    assert bench.command.target_voltage == 378.4
+
+
 # Power delivery.
 
 def test_a_car_that_is_not_ready_yet_is_waited_for():
@@ -631,6 +643,21 @@ def test_services_are_renegotiated_on_the_same_connection():
     assert bench.session_id == first
     assert not bench.secc.session().bidirectional
     lead_to('ENDED', bench, 'CHARGING')
+
+
+def test_what_a_car_gave_is_forgotten_with_the_service():
+    bench = bring_to('CHARGING', service=6)
+    bench.ask(bench.charge_loop(-50.0))
+    assert bench.command.target_current == -50.0
+    lead_to('STOPPED', bench, 'CHARGING')
+    bench.ask(session_stop(NEW_SERVICE))
+    assert bench.command.maximum_discharge_current is None
+    assert bench.secc.vehicle().maximum_discharge_power is None
+    bench.service = 2
+    lead_to('CHARGING', bench, 'SERVICE_DISCOVERY')
+    bench.ask(bench.charge_loop(-50.0))
+    assert bench.command.target_current == 0.0
+    assert bench.command.maximum_discharge_current is None
 
 
 def test_the_second_cable_check_is_a_new_one():

@@ -183,9 +183,11 @@ class ChargeProcess:
         """Stay open and measure."""
         self._enter(Mode.WELDING_CHECK)
 
-    def rest(self) -> None:
-        """Stay without energy until the next cable check."""
+    def start_over(self) -> None:
+        """Stay without energy until the next cable check; the vehicle tells its limits anew."""
         self._enter(Mode.OFF)
+        self.maximum_voltage = self.maximum_current = self.maximum_power = None
+        self.maximum_discharge_current = self.maximum_discharge_power = None
 
     def off(self, shutdown: Shutdown) -> None:
         """Take the energy away for good; a later, more urgent shutdown replaces an earlier one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .charge import NO_CURRENT, Offer, offer
 from .command import Mode, Shutdown
 from .context import Context
@@ -59,8 +61,12 @@ class DcEngine(Engine):
         return Condition.READY
 
     def start_over(self) -> None:
-        """Forget the cable check: after the stop the vehicle begins to charge once more."""
-        self.charge.rest()
+        """Forget cable check and limits: after the stop the vehicle begins once more."""
+        self.charge.start_over()
+        # The limits that a vehicle may leave out the next time.
+        self.vehicle = replace(
+            self.vehicle, maximum_power=None, maximum_discharge_current=None,
+            maximum_discharge_power=None)
         self.vehicle_was_ready = self._cable_check_asked = False
         self._verdict_is_old = True
 

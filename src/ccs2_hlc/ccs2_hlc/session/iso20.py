@@ -150,8 +150,14 @@ class Iso20Engine(Iso20Authorization):
             self.start(Trigger.STOP_IGNORED, snapshot.now, self.timing.pause_notice)
 
     def offer(self, snapshot: Snapshot) -> Offer:
-        """Return what the station offers now; a schedule that is kept to limits the power."""
+        """Return what the station offers now for the service that the vehicle has chosen.
+
+        A schedule that is kept to limits the power.
+        """
         station = super().offer(snapshot)
+        if self.selection is None or not self.selection.bidirectional:
+            station = replace(
+                station, maximum_discharge_current=0.0, maximum_discharge_power=0.0)
         if self._plan is None:
             return station
         elapsed = snapshot.now - self._schedules_since
@@ -258,6 +264,7 @@ class Iso20Engine(Iso20Authorization):
             self.vehicle, target_voltage=voltage,
             present_voltage=bounded(request.ev_present_voltage))
         self.start(Trigger.POWER_DELIVERY_TIMEOUT, snapshot.now, self.timing.power_delivery)
+        self.wanted = SetPoint(voltage, 0.0)
         self.charge.pre_charge(voltage, self.offer(snapshot))
         return Answer(self.readiness(snapshot))
 
@@ -285,7 +292,8 @@ class Iso20Engine(Iso20Authorization):
         self.wanted = (
             dynamic_set_point(told, station, snapshot.needs, self.vehicle.state_of_charge)
             if self._is_dynamic else SetPoint(
-                # Some vehicles send zero after a first value: it means the same as before.
+                # Some vehicles send zero after a first value, be it that of the pre-charge: it
+                # means the same as before.
                 told.target_voltage or self.wanted.voltage, told.target_current or 0.0))
         self.charge.charge(self.wanted.voltage, self.wanted.current, power.voltage, station)
         if self.readiness(snapshot) is not Condition.READY:
