@@ -475,6 +475,15 @@ def test_a_target_voltage_of_zero_means_the_one_before():
     assert bench.command.target_voltage == 390.0
 
 
+def test_a_power_of_zero_holds_until_the_car_tells_another():
+    bench = bring_to('CHARGING')
+    for limits, current in (
+            ({'ev_maximum_charge_power': 0.0}, 0.0), ({}, 0.0),
+            ({'ev_maximum_charge_power': 38e3}, 100.0), ({}, 100.0)):
+        bench.ask(bench.charge_loop(current=100.0, **limits))
+        assert bench.command.target_current == current
+
+
 def test_a_first_target_voltage_of_zero_means_that_of_the_pre_charge():
     bench = bring_to('CHARGING')
     bench.ask(bench.charge_loop(voltage=410.0))

@@ -123,16 +123,13 @@ class ChargeProcess:
         self, voltage: float | None = None, current: float | None = None,
         power: float | None = None,
     ) -> None:
-        """Take over limits that the vehicle has told now (V, A, W); ``None`` leaves the old one.
-
-        A power limit of zero is no limit: some vehicles that charge send it (MG4).
-        """
+        """Take over limits that the vehicle has told now (V, A, W); ``None`` leaves the old one."""
         if voltage is not None:
             self.maximum_voltage = max(0.0, voltage)
         if current is not None:
             self.maximum_current = max(0.0, current)
         if power is not None:
-            self.maximum_power = power if power > 0.0 else None
+            self.maximum_power = max(0.0, power)
 
     def limit_discharge(self, current: float | None = None, power: float | None = None) -> None:
         """Take over what the vehicle gives at most (A, W >= 0); ``None`` leaves the old limit."""
@@ -230,7 +227,9 @@ class ChargeProcess:
 
 
 def _amperes(power: float, voltage: float) -> tuple[float, ...]:
-    """Return the current that a power allows, none at all if there is no voltage to divide by."""
+    """Return the current that a power allows; nothing if there is no voltage to divide by."""
+    if power <= 0.0:
+        return (0.0,)
     return (power / voltage,) if voltage > 0.0 else ()
 
 

@@ -54,7 +54,7 @@ class DcMessages(DcEngine):
                 maximum_power=limits[2],
                 remaining_time=_seconds(request.remaining_time_to_full_soc),
                 remaining_time_to_bulk=_seconds(request.remaining_time_to_bulk_soc)))
-        self.charge.limit(*limits)
+        self._limit(*limits)
         power = snapshot.power
         if power is None or power.voltage is None:
             raise Refused(Trigger.MEASUREMENT_MISSING)
@@ -91,7 +91,13 @@ class DcMessages(DcEngine):
             full_state_of_charge=ratio(limits.full_soc),
             bulk_state_of_charge=ratio(limits.bulk_soc),
             **more)
-        self.charge.limit(voltage, current, power)
+        self._limit(voltage, current, power)
+
+    def _limit(
+        self, voltage: float | None, current: float | None, power: float | None,
+    ) -> None:
+        """Heed limits; a power of zero counts as not told: some that charge send it (MG4)."""
+        self.charge.limit(voltage, current, power if power and power > 0.0 else None)
 
     def told(self, status: Any, **values: Any) -> None:
         """Keep what the vehicle has told."""

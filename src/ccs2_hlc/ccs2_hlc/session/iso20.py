@@ -418,11 +418,8 @@ class Iso20Engine(Iso20Authorization):
 
     def _heed(self, told: Wishes, **values: Any) -> None:
         """Take over limits that the vehicle tells, and keep what it has told."""
-        current = told.maximum_current
-        if told.maximum_power is not None and told.maximum_power <= 0.0:
-            # Unlike with the older protocols, zero means that nothing is wanted.
-            current = 0.0
-        self.charge.limit(told.maximum_voltage, current, told.maximum_power)
+        # Unlike with the older protocols, a power of zero means that nothing is wanted.
+        self.charge.limit(told.maximum_voltage, told.maximum_current, told.maximum_power)
         if self._chosen.bidirectional:
             self.charge.limit_discharge(
                 told.maximum_discharge_current, told.maximum_discharge_power)
