@@ -86,6 +86,11 @@ def test_external_payment_is_still_possible():
     assert bench.secc.session().authorization.name == 'EXTERNAL'
 
 
+def test_a_contract_charges_over_tls_1_3():
+    bench, challenge = bring_to_authorization(security=Security.TLS_1_3)
+    assert prove(bench, challenge).response_code is iso2.ResponseCode.OK
+
+
 # A whole session.
 
 def test_a_contract_charges_without_anybody_asked():

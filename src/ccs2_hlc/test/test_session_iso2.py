@@ -602,7 +602,7 @@ def test_the_charge_loop_has_the_sequence_time_of_the_standard():
     assert bench.connection.state is LinkState.CLOSED
 
 
-@pytest.mark.parametrize('security', [Security.NONE, Security.TLS_1_2])
+@pytest.mark.parametrize('security', Security)
 def test_external_payment_works_on_any_transport(security):
     bench = bring_to('ENDED', security=security)
     assert bench.stage == 'FINISHED'

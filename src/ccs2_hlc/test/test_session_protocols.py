@@ -33,6 +33,12 @@ def test_iso_15118_20_needs_a_verified_vehicle(security, chosen):
     assert choose([offer(ISO20, 1)], security, ALL).protocol is chosen
 
 
+@pytest.mark.parametrize('security', Security)
+def test_iso_15118_2_charges_whatever_tls_the_vehicle_has(security):
+    offers = [offer(ISO2), offer(DIN, priority=2)]
+    assert choose(offers, security, ALL).protocol is ISO_15118_2
+
+
 def test_din_is_never_spoken_over_tls():
     for security in Security:
         expected = DIN_70121 if security is Security.NONE else None

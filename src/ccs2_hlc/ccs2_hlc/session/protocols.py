@@ -31,8 +31,8 @@ DIN_70121 = Protocol(
     # Plain TCP only [V2G-DC-869].
     'din70121', 1, 'urn:din:70121:2012:MsgDef', 2, 0, frozenset({Security.NONE}))
 ISO_15118_2 = Protocol(
-    'iso15118-2', 2, 'urn:iso:15118:2:2013:MsgDef', 2, 0,
-    frozenset({Security.NONE, Security.TLS_1_2}))
+    # TLS of any version: the library of a vehicle may offer 1.3, which the transport prefers.
+    'iso15118-2', 2, 'urn:iso:15118:2:2013:MsgDef', 2, 0, frozenset(Security))
 ISO_15118_20_DC = Protocol(
     # Mutually authenticated TLS 1.3 only [V2G20-2356].
     'iso15118-20-dc', 3, 'urn:iso:std:iso:15118:-20:DC', 1, 0,
