@@ -111,6 +111,38 @@ def test_a_thousand_interleavings(events):
         history.check()
 
 
+MEANS = st.sampled_from(['', 'contract', 'other contract'])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.one_of(
+    st.tuples(st.just('present'), MEANS), st.just(('grant', '')), st.just(('deny', ''))),
+    max_size=20))
+def test_nothing_is_granted_that_was_not_presented_when_it_was(events):
+    subject = ExternalAuthorization(automatic=False)
+    subject.begin('1', 0.0)
+    presented = granted = None
+    refused, withdrawn = set(), False
+    for event, means in events:
+        if event == 'present':
+            decision = subject.about(means)
+            assert decision is not Decision.GRANTED or granted in (means, 'anything')
+            assert decision is Decision.DENIED or means not in refused
+            if decision is Decision.DENIED and means == presented:
+                refused.add(means)
+            # Whatever comes after a denial is denied.
+            assert decision is Decision.DENIED or not withdrawn
+            presented, withdrawn = means, False
+        elif event == 'grant':
+            before = subject.decision
+            if subject.grant('', 0.0, 0.0) is None:
+                assert before is Decision.WAITING
+                granted = 'anything' if presented is None else presented
+        else:
+            subject.deny('')
+            granted, withdrawn = None, True
+
+
 def authorized(bench):
     answer = bench.ask(authorization())
     return answer is not None and answer.response_code is iso2.ResponseCode.OK and (

@@ -161,8 +161,8 @@ def test_external_payment_is_still_possible():
 def test_the_back_office_may_have_the_last_word():
     car = Car(contract_payment=ContractPayment.SERVICE)
     assert car.prove().evse_processing is ONGOING
-    car.bench.advance(1.0)
-    assert car.prove(challenge=bytes(16)).evse_processing is ONGOING
+    car.bench.advance(car.bench.station.timing.challenge)
+    assert car.prove().evse_processing is ONGOING
     car.bench.secc.authorize('', 0.0, car.bench.now)
     assert car.prove().evse_processing is FINISHED
     car = Car(contract_payment=ContractPayment.SERVICE)
@@ -181,9 +181,90 @@ def test_a_wrong_challenge_is_warned_of_and_the_right_one_still_counts(length):
     assert car.prove().response_code is C.OK
 
 
-@pytest.mark.parametrize('fault', ['key', 'none', 'other element'])
-def test_a_wrong_signature_ends_the_session(fault):
+def test_a_challenge_is_answered_soon_or_not_at_all():
     car = Car()
+    car.bench.advance(car.bench.station.timing.challenge - 0.5)
+    assert car.prove(challenge=bytes(16)).response_code is C.WARNING_CHALLENGE_INVALID
+    car.bench.advance(1.0)
+    assert car.prove().response_code is C.WARNING_CHALLENGE_INVALID
+    assert 'after 40 s' in car.bench.secc.session().message
+    # It may be paid otherwise; then nothing is wrong any more.
+    car.bench.secc.authorize('', 0.0, car.bench.now)
+    assert car.bench.ask(authorization()).evse_processing is FINISHED
+    assert car.bench.secc.session().message == ''
+
+
+def test_what_is_not_the_proof_is_checked_while_the_back_office_decides():
+    for chain, code in ((None, C.WARNING_CHALLENGE_INVALID), ([b'x', b'y'], None)):
+        car = Car(contract_payment=ContractPayment.SERVICE)
+        car.prove()
+        car.bench.secc.authorize('', 0.0, car.bench.now)
+        answer = car.prove(challenge=bytes(16) if code else None, chain=chain)
+        assert answer.response_code is (code or C.WARNING_CERTIFICATE_VALIDATION_ERROR)
+        session = car.bench.secc.session()
+        assert (session.authorized, session.contract_id) == (False, '')
+
+
+def denied(contract_payment=ContractPayment.SERVICE):
+    car = Car(contract_payment=contract_payment)
+    assert car.prove().evse_processing is ONGOING
+    car.bench.secc.deny('')
+    assert car.prove().response_code is CODES[Trigger.CONTRACT_DENIED]
+    return car
+
+
+def test_a_car_whose_contract_is_denied_may_pay_otherwise():
+    car = denied()
+    assert car.bench.ask(authorization()).response_code is C.OK
+    assert car.bench.secc.session().contract_id == ''
+    # A contract that was denied stays so.
+    assert car.prove().response_code is CODES[Trigger.CONTRACT_DENIED]
+    assert car.bench.ask(authorization()).response_code is C.OK
+    assert car.bench.secc.authorize('', 0.0, car.bench.now) is None
+    assert car.bench.ask(authorization()).evse_processing is FINISHED
+    session = car.bench.secc.session()
+    assert (session.authorized, session.contract_id) == (True, '')
+
+
+def test_a_car_that_is_denied_may_prove_its_contract():
+    car = Car()
+    car.bench.ask(authorization())
+    car.bench.secc.deny('')
+    assert car.bench.ask(authorization()).response_code is CODES[Trigger.AUTHORIZATION_DENIED]
+    assert car.prove().evse_processing is FINISHED
+
+
+def test_a_denial_that_comes_while_the_car_changes_its_mind_is_for_good():
+    car = Car(contract_payment=ContractPayment.SERVICE)
+    car.prove()
+    car.bench.secc.deny('')
+    for ask in (lambda: car.bench.ask(authorization()), car.prove):
+        assert ask().response_code.value.startswith('WARNING')
+    assert 'denied' in car.bench.secc.authorize('', 0.0, car.bench.now)
+
+
+def test_a_grant_is_for_what_waits_for_it():
+    car = Car(contract_payment=ContractPayment.SERVICE)
+    car.bench.ask(authorization())
+    car.bench.secc.authorize('', 0.0, car.bench.now)
+    assert car.prove().evse_processing is ONGOING
+
+
+def test_each_way_to_pay_has_its_own_time():
+    car = Car(contract_payment=ContractPayment.SERVICE, authorization_timeout=100.0)
+    car.prove()
+    car.bench.advance(50.0)
+    for _ in range(9):
+        assert car.bench.ask(authorization()).response_code is C.OK
+        car.bench.advance(10.0)
+
+
+@pytest.mark.parametrize('fault', ['key', 'none', 'other element'])
+@pytest.mark.parametrize('proven', [False, True])
+def test_a_wrong_signature_ends_the_session(fault, proven):
+    car = Car(contract_payment=ContractPayment.SERVICE)
+    if proven:
+        car.prove()
     if fault == 'key':
         answer = car.prove(key=lab().issued['cps'].key)
     else:
@@ -335,6 +416,7 @@ def test_a_back_office_that_says_nothing_is_not_waited_for_for_ever():
         car.bench.advance(1.0)
     assert answer.response_code is C.WARNING_NO_CERTIFICATE_AVAILABLE
     assert 54.0 < car.bench.now - began < 57.0
+    # The challenge has not become old by that.
     assert car.prove().response_code is C.OK
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .protocols import Protocol
-from .station import Station
+from .station import Decision, Station
 from .transport import Security
 from .views import AuthorizationKind
 
@@ -37,6 +37,8 @@ class Context:
 
     station: Station
     new_session_id: Callable[[], bytes]
+    #: Returns the decision about what the vehicle presents: a contract's id, '' without one.
+    decision_about: Callable[[str], Decision]
     new_challenge: Callable[[], bytes] = random_challenge
     security: Security = Security.NONE
     #: SHA-512 of the vehicle certificate that the connection has verified, empty: none.

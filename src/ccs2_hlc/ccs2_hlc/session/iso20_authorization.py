@@ -48,8 +48,13 @@ class Iso20Authorization(Iso20Common):
         self.offers_certificates = False
         # The vehicle is told to wait, and asks again.
         self.back_office_time = self.timing.ongoing
-        #: Bound to this session; serves until the vehicle has proven that a contract is its own.
+        #: Bound to this session; serves until that is authorized, and not for long.
         self.challenge: bytes | None = None
+        self._challenge_until = 0.0
+        #: What has proven that a contract is the vehicle's own.
+        self._proof: common.PnCAReqAuthorizationMode | None = None
+        #: With what the vehicle waits for a decision: a contract's id, '' without one.
+        self._presented: str | None = None
         #: The back office's response, as far as it may be passed on.
         self.installation: common.CertificateInstallationRes | None = None
         #: Monotonic time at which the back office was asked, ``None``: it was not.
@@ -70,6 +75,7 @@ class Iso20Authorization(Iso20Common):
         ):
             self.authorization_services = (_PNC, _EIM)
             self.challenge = self.context.new_challenge()
+            self._challenge_until = snapshot.now + self.timing.challenge
             self.offers_certificates = self.station.certificate_service
         return Answer()
 
@@ -77,15 +83,19 @@ class Iso20Authorization(Iso20Common):
         """Say whether the vehicle may charge, or let it wait; after a warning it may try again."""
         kind = request.selected_authorization_service
         contract = request.pnc_a_req_authorization_mode
+        self.message = ''
         if kind not in self.authorization_services or (kind is _PNC) is (contract is None):
             return self._warning(Trigger.AUTHORIZATION_NOT_OFFERED)
         if contract is None:
+            self._forget_contract()
             self.authorization = AuthorizationKind.EXTERNAL
             return self._decide(snapshot, Trigger.AUTHORIZATION_DENIED)
         self.authorization = AuthorizationKind.CONTRACT
-        if self.contract_key is not None:
-            # Proven before: the vehicle only asks whether the decision has been made.
+        if self.contract_key is not None and contract == self._proof:
+            # The vehicle only asks whether the decision has been made.
+            self._check_proof(request, contract, self.contract_key)
             return self._decide(snapshot, Trigger.CONTRACT_DENIED)
+        self._forget_contract()
         return self._check_contract(request, contract, snapshot)
 
     def certificate_installation(
@@ -94,18 +104,19 @@ class Iso20Authorization(Iso20Common):
         """Pass the request on to the back office; the vehicle asks again until that answers."""
         if not self.offers_certificates:
             raise Refused(Trigger.OUT_OF_SEQUENCE)
-        self.installation = None
+        self.installation, self.message = None, ''
         if self._asked_at is None:
             self.back_office, self._asked_at = BackOfficeAction.INSTALL, snapshot.now
             return Answer(Condition.AUTHORIZING)
-        answer = snapshot.back_office
-        if answer is not None:
-            self._asked_at = None
-            return Answer(trigger=self._take_over(answer), then=State.AUTHORIZATION)
-        if snapshot.now - self._asked_at < self.timing.ongoing:
+        answer, asked = snapshot.back_office, snapshot.now - self._asked_at
+        if answer is None and asked < self.timing.ongoing:
             return Answer(Condition.AUTHORIZING)
         self._asked_at = None
-        return self._warning(Trigger.BACK_OFFICE_LATE)
+        # The time of the back office is not the vehicle's.
+        self._challenge_until += min(asked, self.timing.ongoing)
+        if answer is None:
+            return self._warning(Trigger.BACK_OFFICE_LATE)
+        return Answer(trigger=self._take_over(answer), then=State.AUTHORIZATION)
 
     def metering_confirmation(
         self, request: common.MeteringConfirmationReq, snapshot: Snapshot,
@@ -136,6 +147,9 @@ class Iso20Authorization(Iso20Common):
         if self.challenge is None or not hmac.compare_digest(
                 self.challenge, contract.gen_challenge):
             return self._warning(Trigger.CHALLENGE)
+        if snapshot.now >= self._challenge_until:
+            self.message = f'challenge answered after {self.timing.challenge:g} s'
+            return self._warning(Trigger.CHALLENGE)
         if snapshot.trust is None:
             return self._warning(Trigger.CERTIFICATE_UNCHECKED)
         chain = contract.contract_certificate_chain
@@ -145,10 +159,8 @@ class Iso20Authorization(Iso20Common):
         if judgement.key is None:
             self.message = judgement.detail
             return self._warning(judgement.trigger)
-        wrong = self._check_signed('PnC_AReqAuthorizationMode', contract, request, judgement.key)
-        if wrong:
-            raise Refused(Trigger.SIGNATURE, wrong)
-        self.contract_key, self.challenge = judgement.key, None
+        self._check_proof(request, contract, judgement.key)
+        self.contract_key, self._proof = judgement.key, contract
         self.contract_id = judgement.emaid
         return self._decide(snapshot, Trigger.CONTRACT_DENIED, judgement.trigger)
 
@@ -156,7 +168,10 @@ class Iso20Authorization(Iso20Common):
         self, snapshot: Snapshot, denied: Trigger, accepted: Trigger = Trigger.ACCEPTED,
     ) -> Answer:
         """Return whether the session is authorized."""
-        decision = snapshot.authorization
+        if self.contract_id != self._presented:
+            self._presented = self.contract_id
+            self.cancel(Trigger.AUTHORIZATION_TIMEOUT)
+        decision = self.context.decision_about(self.contract_id)
         contract = self.authorization is AuthorizationKind.CONTRACT
         if (contract and decision is Decision.WAITING
                 and self.station.contract_payment is ContractPayment.LOCAL):
@@ -169,12 +184,24 @@ class Iso20Authorization(Iso20Common):
         if decision is Decision.DENIED:
             return self._warning(denied)
         self.cancel(Trigger.AUTHORIZATION_TIMEOUT)
-        self.authorized = True
+        self.authorized, self.challenge = True, None
         return Answer(trigger=accepted)
 
     def _warning(self, trigger: Trigger) -> Answer:
         self.cancel(Trigger.AUTHORIZATION_TIMEOUT)
         return Answer(trigger=trigger, then=State.AUTHORIZATION)
+
+    def _forget_contract(self) -> None:
+        self.contract_key = self._proof = None
+        self.contract_id = ''
+
+    def _check_proof(
+        self, request: common.AuthorizationReq, contract: common.PnCAReqAuthorizationMode,
+        key: PublicKey,
+    ) -> None:
+        wrong = self._check_signed('PnC_AReqAuthorizationMode', contract, request, key)
+        if wrong:
+            raise Refused(Trigger.SIGNATURE, wrong)
 
     def _check_signed(
         self, name: str, element: common.PnCAReqAuthorizationMode | common.SignedMeteringData,

@@ -462,6 +462,7 @@ class Secc:
                 message=choice.response, response_code=code, close=True,
                 close_delay=timing.close_after_failure, data_link=DataLink.KEEP))
         self._engine = ENGINES[choice.protocol](Context(
+            decision_about=self._authorization.about,
             station=self.station, new_session_id=self._new_session_id,
             security=connection.security,
             vehicle_certificate_digest=connection.vehicle_certificate_digest))
