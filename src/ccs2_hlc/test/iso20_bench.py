@@ -245,12 +245,16 @@ def power_delivery(progress=START, profile=None, processing=FINISHED):
         ev_power_profile=profile)
 
 
-def confirmation(session_id=bytes(8), reading=1_000_000, meter='M1'):
+def confirmation(session_id=bytes(8), info=None, schedule=1):
+    """Return the request; no `schedule`: the station leads."""
     return common.MeteringConfirmationReq(
         header=NO_HEADER, signed_metering_data=common.SignedMeteringData(
             id='id1', session_id=session_id,
-            meter_info=dc.MeterInfo(meter_id=meter, charged_energy_reading_wh=reading),
-            dynamic_smdt_control_mode=common.DynamicSMDTControlMode()))
+            meter_info=info or dc.MeterInfo(meter_id='M1', charged_energy_reading_wh=1_000_000),
+            dynamic_smdt_control_mode=(
+                None if schedule else common.DynamicSMDTControlMode()),
+            scheduled_smdt_control_mode=None if not schedule else (
+                common.ScheduledSMDTControlMode(selected_schedule_tuple_id=schedule))))
 
 
 def welding_detection(processing=ONGOING):

@@ -33,7 +33,7 @@ from ccs2_hlc.session.back_office import BackOfficeAction, BackOfficeRequest
 from ccs2_hlc.session.contract import Trust
 from ccs2_hlc.session.iso20_codes import CODES
 from ccs2_hlc.session.secc import Request
-from ccs2_hlc.session.station import ContractPayment
+from ccs2_hlc.session.station import ContractPayment, Meter
 from ccs2_hlc.session.transport import Action
 from ccs2_hlc.session.triggers import Trigger
 from ccs2_pki.chains import ChainPolicy
@@ -442,7 +442,8 @@ def wait_for_wish(car):
 def confirm(car, info, **faults):
     request = confirmation(
         faults.get('session_id', car.bench.session_id),
-        info.charged_energy_reading_wh + faults.get('more', 0), info.meter_id)
+        dataclasses.replace(info, **faults.get('change', {})),
+        faults.get('schedule', 0 if car.bench.dynamic else 1))
     sealed = signature(
         'SignedMeteringData', request.signed_metering_data,
         faults.get('key', car.contract.key))
@@ -462,8 +463,34 @@ def test_a_reading_is_confirmed_beside_the_charge_loop(payload_type):
     wait_for_wish(car)
 
 
+@pytest.mark.parametrize('settings', [{}, {'service': 6}, {'dynamic': True}])
+def test_any_reading_is_confirmed_that_was_told_since_the_wish(settings):
+    car = charging(**settings)
+    first = wait_for_wish(car)
+    for _ in range(5):
+        car.bench.advance(0.4)
+        last = car.bench.ask(car.bench.charge_loop()).meter_info
+    assert last != first
+    assert confirm(car, first).response_code is C.OK
+    # Once is enough.
+    assert confirm(car, last).response_code is C.FAILED_SEQUENCE_ERROR
+
+
+def test_no_confirmation_is_wanted_without_a_reading():
+    car = charging()
+    car.bench.silent.add('meter')
+    for _ in range(60):
+        car.bench.secc.observe(Meter(meter_id='M1'), car.bench.now)
+        assert car.bench.ask(car.bench.charge_loop(metered=True)).evse_status is None
+        car.bench.advance(0.25)
+
+
 @pytest.mark.parametrize(('fault', 'code'), [
-    ({'more': 1}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
+    ({'change': {'charged_energy_reading_wh': 1}}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
+    ({'change': {'bpt_discharged_energy_reading_wh': 9}}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
+    ({'change': {'meter_timestamp': 9}}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
+    ({'schedule': 2}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
+    ({'schedule': 0}, C.FAILED_METERING_SIGNATURE_NOT_VALID),
     ({'session_id': bytes(8)}, C.FAILED_UNKNOWN_SESSION),
     ({'key': None}, C.FAILED_METERING_SIGNATURE_NOT_VALID)])
 def test_a_wrong_confirmation_ends_the_session(fault, code):

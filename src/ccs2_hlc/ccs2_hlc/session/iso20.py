@@ -185,7 +185,8 @@ class Iso20Engine(Iso20Authorization):
                 return common.EVSENotification.EXIT_STANDBY, delay
             if self.state in _IN_LOOP:
                 return common.EVSENotification.SCHEDULE_RENEGOTIATION, delay
-        if self.confirmation_wanted and self.state is State.CHARGING:
+        if (self.confirmation_wanted and self.meter_info is not None
+                and self.state is State.CHARGING):
             return common.EVSENotification.METERING_CONFIRMATION, delay
         return None
 
@@ -299,7 +300,7 @@ class Iso20Engine(Iso20Authorization):
         if self.readiness(snapshot) is not Condition.READY:
             # There is no status in which this could be told while the charge loop goes on.
             raise Refused(Trigger.CONTACTORS_NOT_CLOSED)
-        self._read_meter(request.meter_info_requested, snapshot)
+        self.read_meter(request.meter_info_requested, chosen.bidirectional, snapshot)
         leaves_plan = self._leaves_plan(self.wanted.current * power.voltage, snapshot.now)
         return Answer(trigger=Trigger.PROFILE_EXCEEDED if leaves_plan else Trigger.ACCEPTED)
 
@@ -319,7 +320,8 @@ class Iso20Engine(Iso20Authorization):
         wait = self.back_in_b(snapshot) if self.vehicle_was_ready else None
         self.start_over()
         self._plan = self._profile = self.selection = None
-        self.pausing = self.confirmation_wanted = False
+        self.pausing = False
+        self.want_no_confirmation()
         return Answer(then=State.SERVICE_DISCOVERY, wait=wait, goes_on=True)
 
     # What PowerDeliveryReq asks for.
@@ -377,7 +379,7 @@ class Iso20Engine(Iso20Authorization):
 
         Return what that has come to.
         """
-        self._profile = self._tolerance = None
+        self._profile = self._tolerance = self.schedule_number = None
         if self._is_dynamic:
             if profile is not None and profile.dynamic_evppt_control_mode is None:
                 raise Refused(Trigger.PROFILE_KIND)
@@ -398,6 +400,7 @@ class Iso20Engine(Iso20Authorization):
                 raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
             self._profile, self._profile_since = Schedule(chosen, plan), snapshot.now
         self._plan = next(item for item in self.station.schedules if item.number == chosen)
+        self.schedule_number = chosen
         if schedule.tolerance is None:
             return Trigger.ACCEPTED
         if choice is not None and choice.power_tolerance_acceptance is _CONFIRMED:
@@ -447,16 +450,6 @@ class Iso20Engine(Iso20Authorization):
         if display.charging_complete is not None:
             values['charging_complete'] = display.charging_complete
         self.vehicle = replace(self.vehicle, **values)
-
-    def _read_meter(self, requested: bool, snapshot: Snapshot) -> None:
-        """Tell the reading if the vehicle wants it [V2G20-1081] or shall confirm it."""
-        if (self.contract_key is not None and self.station.receipt_interval > 0.0
-                and snapshot.now >= self.confirmation_due):
-            self.confirmation_wanted = snapshot.meter is not None
-        self.meter_info = None
-        if requested or self.confirmation_wanted:
-            self.meter_info = iso20_responses.meter_info(
-                snapshot.meter, self.unix_time(), self._chosen.bidirectional)
 
     def _pause(self) -> Answer:
         if self.state not in _STOPPED or self.selection is None:

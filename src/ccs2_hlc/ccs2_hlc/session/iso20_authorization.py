@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import deque
 from collections.abc import Mapping
 
 from ccs2_pki.certificate import PublicKey
@@ -15,12 +16,15 @@ from .context import Context
 from .contract import check_signature, judge_contract
 from .engine import Answer, Refused
 from .iso20_common import Iso20Common, State
+from .iso20_responses import meter_info
 from .station import ContractPayment, Decision, Snapshot
 from .triggers import Condition, Trigger
 from .views import AuthorizationKind
 
 _EIM, _PNC = common.Authorization.EIM, common.Authorization.PNC
 _R = common.ResponseCode
+#: As many as the charge loop tells in the time that a vehicle has to confirm one.
+READINGS_KEPT = 256
 #: What the back office's own refusals say; any other is that there is no certificate.
 _BACK_OFFICE_CODES: Mapping[common.ResponseCode, Trigger] = {
     _R.WARNING_CERTIFICATE_EXPIRED: Trigger.CERTIFICATE_EXPIRED,
@@ -59,9 +63,13 @@ class Iso20Authorization(Iso20Common):
         self.installation: common.CertificateInstallationRes | None = None
         #: Monotonic time at which the back office was asked, ``None``: it was not.
         self._asked_at: float | None = None
-        #: What the vehicle shall confirm by its signature.
+        #: The reading that is told now.
         self.meter_info: common.MeterInfo | None = None
         self.confirmation_wanted = False
+        #: What was told since then: any of it may the vehicle confirm by its signature.
+        self._confirmable: deque[common.MeterInfo] = deque(maxlen=READINGS_KEPT)
+        #: The schedule that the vehicle has chosen, ``None``: the station leads.
+        self.schedule_number: int | None = None
         self.confirmation_due = 0.0
 
     def authorization_setup(
@@ -121,24 +129,40 @@ class Iso20Authorization(Iso20Common):
     def metering_confirmation(
         self, request: common.MeteringConfirmationReq, snapshot: Snapshot,
     ) -> Answer:
-        """Check that the vehicle has signed the reading that it was sent."""
-        data, meant = request.signed_metering_data, self.meter_info
-        if not self.confirmation_wanted or self.contract_key is None or meant is None:
+        """Check that the vehicle has signed a reading that it was sent."""
+        data = request.signed_metering_data
+        if not self.confirmation_wanted or self.contract_key is None:
             raise Refused(Trigger.OUT_OF_SEQUENCE)
         if data.session_id != self.session_id:
             raise Refused(Trigger.RECEIPT_SESSION)
-        told = data.meter_info
-        if (told.meter_id, told.charged_energy_reading_wh) != (
-                meant.meter_id, meant.charged_energy_reading_wh):
+        if data.meter_info not in self._confirmable:
             raise Refused(Trigger.RECEIPT, 'another reading')
+        chosen = data.scheduled_smdt_control_mode
+        if (None if chosen is None else chosen.selected_schedule_tuple_id) != self.schedule_number:
+            raise Refused(Trigger.RECEIPT, 'another schedule')
         wrong = self._check_signed('SignedMeteringData', data, request, self.contract_key)
         if wrong:
             raise Refused(Trigger.RECEIPT, wrong)
-        self.confirmation_wanted = False
+        self.want_no_confirmation()
         self.confirmation_due = snapshot.now + self.station.receipt_interval
         return Answer(then=self.state)
 
     # What the handlers share.
+
+    def read_meter(self, requested: bool, bidirectional: bool, snapshot: Snapshot) -> None:
+        """Tell the reading if the vehicle wants it [V2G20-1081] or shall confirm it."""
+        info = meter_info(snapshot.meter, self.unix_time(), bidirectional)
+        if (self.contract_key is not None and self.station.receipt_interval > 0.0
+                and info is not None and snapshot.now >= self.confirmation_due):
+            self.confirmation_wanted = True
+        self.meter_info = info if requested or self.confirmation_wanted else None
+        if self.confirmation_wanted and info is not None and info not in self._confirmable:
+            self._confirmable.append(info)
+
+    def want_no_confirmation(self) -> None:
+        """Ask for none any more."""
+        self.confirmation_wanted = False
+        self._confirmable.clear()
 
     def _check_contract(
         self, request: common.AuthorizationReq, contract: common.PnCAReqAuthorizationMode,
