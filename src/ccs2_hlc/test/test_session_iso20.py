@@ -247,13 +247,28 @@ def test_schedules_are_offered_as_the_car_can_store_them_and_are_kept():
 
 @pytest.mark.parametrize(('profile', 'code'), [
     ({'power': 11_001.0}, C.FAILED_EV_POWER_PROFILE_VIOLATION),
+    # The schedule falls after an hour, and ends after two.
+    ({'power': 11_000.0, 'duration': 3601}, C.FAILED_EV_POWER_PROFILE_VIOLATION),
+    ({'power': 4000.0, 'duration': 7201}, C.FAILED_EV_POWER_PROFILE_VIOLATION),
     ({'schedule': 2}, C.FAILED_SCHEDULE_SELECTION_INVALID),
     ({'dynamic': True}, C.FAILED_EV_POWER_PROFILE_INVALID)])
 def test_profiles_are_checked_against_the_schedule(profile, code):
-    bench = bring_to('PRE_CHARGED', schedules=(Schedule(1, (Step(0, 11_000.0),)),))
+    bench = bring_to('SCHEDULE_EXCHANGE', schedules=(
+        Schedule(1, (Step(0, 11_000.0), Step(3600, 4000.0))),))
+    bench.ask(bench.schedule_exchange(departure=7200))
+    lead_to('PRE_CHARGED', bench, 'SCHEDULED')
     answer = bench.ask(power_delivery(profile=bench.profile(**profile)))
     assert answer.response_code is code
     assert bench.command.mode is Mode.OFF
+
+
+def test_a_car_that_gives_more_than_it_has_planned_is_warned():
+    bench = bring_to('PRE_CHARGED', service=6)
+    bench.ask(power_delivery(profile=bench.profile(-5000.0)))
+    for current, code in (
+            (-13.0, C.OK), (0.0, C.OK), (-55.0, C.WARNING_EV_POWER_PROFILE_VIOLATION),
+            (20.0, C.WARNING_EV_POWER_PROFILE_VIOLATION)):
+        assert bench.ask(bench.charge_loop(current)).response_code is code
 
 
 def test_another_schedule_is_wanted_when_the_operators_limits_change():

@@ -44,6 +44,19 @@ def test_what_is_offered_never_exceeds_the_schedule_nor_the_limits(
     assert result.covers(result.steps)
 
 
+def test_a_plan_with_an_end_keeps_to_the_schedule_all_the_while():
+    schedule = Schedule(
+        1, (Step(0, 50.0), Step(60, 5.0)), 100, discharge=(Step(0, 9.0), Step(80, 0.0)))
+    for plan, end, covered in (
+            ([(0, 50.0)], 60, True), ([(0, 50.0)], 61, False), ([(0, 5.0)], 100, True),
+            ([(0, 5.0)], 101, False), ([(0, 50.0), (60, 5.0)], 100, True),
+            ([(0, 50.0), (60, -9.0)], 80, True), ([(0, 50.0), (60, -9.0)], 81, False),
+            # Of ISO 15118-2: Audi and VW tell one step of all that they can take.
+            ([(0, 50.0)], None, True), ([(0, 50.0), (60, 6.0)], None, False),
+            ([(100, 1.0)], None, False), ([(5, 1.0), (4, 1.0)], None, False)):
+        assert schedule.covers([Step(*step) for step in plan], end) is covered
+
+
 def test_what_a_vehicle_cannot_store_is_told_as_its_lowest_power():
     schedule = Schedule(1, (Step(0, 10.0), Step(5, 3.0), Step(9, 7.0)))
     assert offered([schedule], 100.0, None, 1)[0].steps == (Step(0, 3.0),)

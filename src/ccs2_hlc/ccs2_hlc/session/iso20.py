@@ -395,8 +395,8 @@ class Iso20Engine(Iso20Authorization):
         if schedule is None:
             raise Refused(Trigger.SCHEDULE_NOT_OFFERED, f'number {chosen}')
         if profile is not None:
-            plan = plan_of(profile)
-            if self.station.strict_profile and not schedule.covers(plan):
+            plan, end = plan_of(profile)
+            if self.station.strict_profile and not schedule.covers(plan, end):
                 raise Refused(Trigger.PROFILE_ABOVE_SCHEDULE)
             self._profile, self._profile_since = Schedule(chosen, plan), snapshot.now
         self._plan = next(item for item in self.station.schedules if item.number == chosen)
@@ -417,7 +417,9 @@ class Iso20Engine(Iso20Authorization):
         planned = self._profile.power_at(now - self._profile_since)
         if self._tolerance is not None:
             return abs(power - planned) > self._tolerance
-        return power > max(0.0, planned) * _PROFILE_TOLERANCE
+        return not (
+            min(0.0, planned) * _PROFILE_TOLERANCE <= power
+            <= max(0.0, planned) * _PROFILE_TOLERANCE)
 
     def _heed(self, told: Wishes, **values: Any) -> None:
         """Take over limits that the vehicle tells, and keep what it has told."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
 from ..exi.messages.iso20 import common
@@ -101,16 +102,13 @@ def _lasting(steps: Sequence[S], end: int) -> list[tuple[S, int]]:
     return [(step, ends[index] - step.start) for index, step in enumerate(within)]
 
 
-def plan_of(profile: common.EVPowerProfile) -> tuple[Step, ...]:
-    """Return the vehicle's plan: power from a time on; negative: out of the vehicle.
+def plan_of(profile: common.EVPowerProfile) -> tuple[tuple[Step, ...], int]:
+    """Return the vehicle's plan, power from a time on, and its end; negative: out of the vehicle.
 
     It counts from its beginning: vehicles send any anchor, zero among them.
     """
-    return tuple(_steps(profile.ev_power_profile_entries.ev_power_profile_entry))
-
-
-def _steps(entries: Iterable[common.PowerScheduleEntry]) -> Iterable[Step]:
-    start = 0
-    for entry in entries:
-        yield Step(start, float(entry.power))
-        start += entry.duration
+    entries = profile.ev_power_profile_entries.ev_power_profile_entry
+    *starts, end = accumulate((entry.duration for entry in entries), initial=0)
+    return tuple(
+        Step(start, float(entry.power))
+        for start, entry in zip(starts, entries, strict=True)), end

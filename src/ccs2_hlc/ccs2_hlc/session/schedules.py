@@ -7,7 +7,7 @@ message.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,18 +54,28 @@ class Schedule:
         """Return the power that may flow back at a time, W, likewise."""
         return _power_at(self.discharge, seconds) if self.discharge else math.inf
 
-    def covers(self, plan: Iterable[Step]) -> bool:
+    def covers(self, plan: Sequence[Step], end: int | None = None) -> bool:
         """Tell whether a vehicle's plan stays below [V2G2-761], and within the time, forwards.
 
-        A negative power flows out of the vehicle.
+        A negative power flows out of the vehicle.  Where the plan has an `end` (ISO 15118-20) each
+        step keeps to the schedule as long as it lasts; without one only its start counts: vehicles
+        by ISO 15118-2 tell one step of all that they can take, whatever the schedule.
         """
-        before = 0
-        for step in plan:
-            lowest, highest = -self.discharge_power_at(step.start), self.power_at(step.start)
-            if not (before <= step.start < self.duration and lowest <= step.power <= highest):
-                return False
-            before = step.start
-        return True
+        starts = [step.start for step in plan]
+        ends = starts if end is None else [*starts[1:], end]
+        return (
+            starts == sorted(starts)
+            and all(0 <= start < self.duration for start in starts)
+            and (end is None or end <= self.duration)
+            and all(
+                -self.discharge_power_at(second) <= step.power <= self.power_at(second)
+                for step, until in zip(plan, ends, strict=True)
+                for second in (step.start, *self._changes(step.start, until))))
+
+    def _changes(self, start: int, end: int) -> list[int]:
+        """Return where the schedule changes between two times, s."""
+        return [
+            step.start for step in (*self.steps, *self.discharge) if start < step.start < end]
 
 
 #: No schedule but the station's own limits.
