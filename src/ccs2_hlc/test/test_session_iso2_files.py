@@ -148,6 +148,10 @@ SERVICE = {'number': 3, 'name': 'x', 'category': 'Internet', 'free': True}
     ({'sets': [{'number': 1, 'parameters': {'a': {'value': 1, 'unit': 'km'}}}]}, 'unit'),
     ({'sets': [{'number': 70000, 'parameters': {'a': 1}}]}, '70000, not of 16 bits'),
     ({'sets': [{'number': 1, 'parameters': {'a': 1}}] * 2}, 'not all different'),
+    # What ISO 15118-20 cannot tell.
+    ({'number': 64, 'sets': [{'number': -1, 'parameters': {'a': 1}}]}, 'number -1: is negative'),
+    ({'number': 64, 'sets': [{'number': 1, 'parameters': {'a' * 81: 1}}]}, 'more than 80'),
+    ({'number': 64, 'sets': [{'number': 1, 'parameters': {'a': 'x' * 81}}]}, 'more than 80'),
 ])
 def test_a_wrong_service_is_refused_where_it_is_wrong(change, problem):
     with pytest.raises(ValueError, match=problem):

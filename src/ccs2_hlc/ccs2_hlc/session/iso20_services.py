@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ..exi.messages.iso20 import common
-from .services import Quantity, Service
+from .services import FIRST_ADDED_SERVICE, Quantity, Service
 from .tariffs import Tariffs
 from .views import ControlMode
 
 DC, DC_BPT = 2, 6
-#: Numbers below are energy transfer services; value-added services have this or more.
-FIRST_ADDED_SERVICE = 64
 PARKING_STATUS = 66
 
 

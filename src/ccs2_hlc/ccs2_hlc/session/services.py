@@ -11,8 +11,12 @@ FIRST_NUMBER, LAST_NUMBER = 3, 65535
 CATEGORIES = ('Internet', 'OtherCustom')
 UNITS = ('h', 'm', 's', 'A', 'V', 'W', 'Wh')
 #: One less than the schema allows: some decoders in vehicles fail on full lists.
+#: ISO 15118-20 knows value-added services from here on; numbers below are energy transfer services.
+FIRST_ADDED_SERVICE = 64
 MAX_SERVICES, MAX_SETS, MAX_PARAMETERS = 6, 32, 15
 _NAME, _SCOPE = 32, 64
+#: Letters of a parameter's name or text in ISO 15118-20.
+_TEXT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,19 @@ def _service(item: Any, where: str) -> Service:
     if len(service.name) > _NAME or len(service.scope or '') > _SCOPE:
         raise ValueError(f'{where}: name has more than {_NAME} or scope more than {_SCOPE} letters')
     _different([entry.number for entry in service.sets], f'{where}.sets')
+    if service.number >= FIRST_ADDED_SERVICE:
+        for entry in service.sets:
+            _check_for_iso20(entry, f'{where}.sets, number {entry.number}')
     return service
+
+
+def _check_for_iso20(entry: ParameterSet, where: str) -> None:
+    if entry.number < 0:
+        raise ValueError(f'{where}: is negative, which ISO 15118-20 cannot tell')
+    for name, value in entry.parameters:
+        if len(name) > _TEXT or (isinstance(value, str) and len(value) > _TEXT):
+            raise ValueError(
+                f'{where}, parameter {name!r}: name or text has more than {_TEXT} letters')
 
 
 def _set(item: Any, where: str) -> ParameterSet:
