@@ -20,6 +20,7 @@ from iso20_bench import (
     authorization_setup,
     bring_to,
     cable_check,
+    check_in,
     detail,
     discovery,
     lead_to,
@@ -714,6 +715,18 @@ def test_the_same_car_joins_its_session_and_skips_the_authorization():
     assert session.authorized
     assert session.bidirectional
     lead_to('ENDED', bench, 'PARAMETERS')
+
+
+def test_the_other_services_of_a_joined_session_are_kept():
+    parking = Service(66, 'ParkingStatus', 'OtherCustom', True, None, (
+        ParameterSet(1, (('IntendedService', 2), ('ParkingStatusType', 4))),))
+    bench = bring_to('SERVICE_SELECTION', services=(parking,))
+    bench.ask(bench.selection(added=(66,)))
+    lead_to('PAUSED', bench, 'PARAMETERS')
+    old = bench.session_id
+    bench.come_back()
+    bench.ask(setup(), session_id=old)
+    assert bench.ask(check_in()).response_code is C.OK
 
 
 @pytest.mark.parametrize('certificate', [OTHER_CAR, b''])

@@ -462,8 +462,8 @@ class Iso20Engine(Iso20Authorization):
             protocol=self.PROTOCOL, session_id=self.session_id,
             authorization=self.authorization, authorized=self.authorized,
             vehicle_certificate_digest=self.context.vehicle_certificate_digest,
-            selection=self.selection, contract_id=self.contract_id,
-            contract_key=self.contract_key)
+            selection=self.selection, selected_added=self.selected_added,
+            contract_id=self.contract_id, contract_key=self.contract_key)
         return Answer(Condition.SHUTDOWN, then=State.PAUSED)
 
 

@@ -89,6 +89,8 @@ class Paused20(Paused):
     selection: Selection
     #: ``None``: somebody else than a contract pays.
     contract_key: PublicKey | None = field(default=None, repr=False)
+    #: Numbers of the value-added services that the vehicle has chosen.
+    selected_added: frozenset[int] = frozenset()
 
 
 def can_discharge(snapshot: Snapshot) -> bool:
@@ -153,7 +155,7 @@ class Iso20Common(DcEngine):
         ):
             self.session_id = paused.session_id
             self.authorization, self.authorized = paused.authorization, paused.authorized
-            self.selection = paused.selection
+            self.selection, self.selected_added = paused.selection, paused.selected_added
             self.contract_id, self.contract_key = paused.contract_id, paused.contract_key
             # Authorization and service are kept [V2G20-1844].
             return Answer(trigger=Trigger.SESSION_JOINED, then=State.PARAMETERS)
