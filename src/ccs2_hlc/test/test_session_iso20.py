@@ -792,6 +792,25 @@ def test_the_meter_is_read_for_a_car_that_asks():
     assert info.charged_energy_reading_wh >= 1_000_000
 
 
+def test_what_was_told_at_first_is_never_exceeded():
+    bench = Iso20Bench()
+    bench.power_overrides = {'maximum_power': 19e3, 'maximum_current': 60.0}
+    bench.secc.set_limits(OperatorLimits(maximum_power=3800.0))
+    bring_to('PARAMETERS', bench)
+    told = bench.ask(bench.charge_parameters()).dc_cpd_res_energy_transfer_mode
+    assert float(told.evse_maximum_charge_power) == 19e3
+    lead_to('CHARGING', bench, 'SCHEDULE_EXCHANGE')
+    bench.ask(bench.charge_loop(100.0))
+    assert bench.command.target_current == 10.0
+    # The power stage has cooled down, and the operator gives what there is.
+    bench.power_overrides = {}
+    bench.secc.set_limits(OperatorLimits())
+    now = bench.ask(bench.charge_loop(100.0)).cl_res_control_mode
+    assert float(now.evse_maximum_charge_power) == 19e3
+    assert float(now.evse_maximum_charge_current) == 60.0
+    assert bench.command.target_current == 50.0
+
+
 def test_what_the_car_shows_is_kept():
     bench = bring_to('CHARGING')
     bench.ask(bench.charge_loop(display=dc.DisplayParameters(

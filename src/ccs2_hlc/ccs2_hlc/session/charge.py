@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .command import ChargeCommand, Mode, Shutdown
 from .station import OperatorLimits, Snapshot
@@ -32,6 +32,20 @@ class Offer:
     def bidirectional(self) -> bool:
         """Whether energy can flow out of the vehicle."""
         return self.maximum_discharge_current > 0.0 and self.maximum_discharge_power > 0.0
+
+    def within(self, limits: Offer) -> Offer:
+        """Return the offer with its maxima lowered to those of another one."""
+        maximum_current = min(self.maximum_current, limits.maximum_current)
+        return replace(
+            self,
+            maximum_voltage=min(self.maximum_voltage, limits.maximum_voltage),
+            minimum_current=min(self.minimum_current, maximum_current),
+            maximum_current=maximum_current,
+            maximum_power=min(self.maximum_power, limits.maximum_power),
+            maximum_discharge_current=min(
+                self.maximum_discharge_current, limits.maximum_discharge_current),
+            maximum_discharge_power=min(
+                self.maximum_discharge_power, limits.maximum_discharge_power))
 
 
 #: Stands in a FAILED response when the limits are not known; the vehicle ignores it.

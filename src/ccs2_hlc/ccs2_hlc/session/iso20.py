@@ -101,6 +101,8 @@ class Iso20Engine(Iso20Authorization):
         super().__init__(context)
         if self.station.strict_sequence:
             self.table = STRICT_TABLE
+        #: What DC_ChargeParameterDiscoveryRes has told: nothing goes above it later [V2G20-2654].
+        self.limits_told: Offer | None = None
         #: The schedules as the vehicle has got them, and since when they count.
         self.schedules: tuple[Schedule, ...] = ()
         self.schedules_anchor = 0
@@ -152,9 +154,11 @@ class Iso20Engine(Iso20Authorization):
     def offer(self, snapshot: Snapshot) -> Offer:
         """Return what the station offers now for the service that the vehicle has chosen.
 
-        A schedule that is kept to limits the power.
+        What it was told at first limits that, and the power a schedule that is kept to.
         """
         station = super().offer(snapshot)
+        if self.limits_told is not None:
+            station = station.within(self.limits_told)
         if self.selection is None or not self.selection.bidirectional:
             station = replace(
                 station, maximum_discharge_current=0.0, maximum_discharge_power=0.0)
@@ -216,8 +220,10 @@ class Iso20Engine(Iso20Authorization):
         self, request: dc.DCChargeParameterDiscoveryReq, snapshot: Snapshot,
     ) -> Answer:
         """Exchange limits; keep the vehicle's only if they are accepted."""
-        self._plan = None
-        station, mode = self.offer(snapshot), request.dc_cpd_req_energy_transfer_mode
+        self._plan = self.limits_told = None
+        # Without the operator's limits, which come and go.
+        station = self.limits_told = self.offer(replace(snapshot, limits=OperatorLimits()))
+        mode = request.dc_cpd_req_energy_transfer_mode
         both = isinstance(mode, dc.BPTDCCPDReqEnergyTransferMode)
         if both is not self._chosen.bidirectional:
             raise Refused(Trigger.ENERGY_TRANSFER_NOT_OFFERED)

@@ -156,7 +156,7 @@ def _service_selection(case: Case[common.ServiceSelectionReq]) -> common.V2GResp
 
 
 def _charge_parameters(case: Case[dc.DCChargeParameterDiscoveryReq]) -> common.V2GResponse:
-    station, of = _offered(case), common.RationalNumber.of
+    station, of = case.engine.limits_told or NO_OFFER, common.RationalNumber.of
     limits = {
         'evse_maximum_charge_power': of(station.maximum_power),
         'evse_minimum_charge_power': of(iso20_control.minimum_power(station)),
