@@ -8,6 +8,7 @@ from ccs2_hlc import exi
 from ccs2_hlc.exi.messages.iso20 import common, dc
 from ccs2_hlc.session.command import ENERGISED
 from ccs2_hlc.session.iso20 import SIDE_STREAMS
+from ccs2_hlc.session.iso20_codes import CODES, RESPONSES
 from ccs2_hlc.session.station import PilotState
 from ccs2_hlc.session.transport import LinkState, Security
 
@@ -98,6 +99,9 @@ class Iso20Bench(Iso2Bench):
         answer = exi.decode(exi.schema_for(self.asked), sent[0].data)
         assert answer == sent[0].message
         assert answer.header.time_stamp == 1_700_000_000
+        failure = self.secc._engine.failure
+        if failure is not None and answer.response_code is CODES[failure]:
+            assert element_name(answer) in RESPONSES.get(failure, [element_name(answer)])
         if isinstance(request, common.SessionSetupReq):
             self.session_id = answer.header.session_id
         return answer
@@ -180,6 +184,12 @@ class Iso20Bench(Iso2Bench):
             time_anchor=0, ev_power_profile_entries=entries,
             scheduled_evppt_control_mode=common.ScheduledEVPPTControlMode(
                 selected_schedule_tuple_id=schedule, power_tolerance_acceptance=tolerance))
+
+
+def element_name(message):
+    """Return how the standard calls a message."""
+    name = type(message).__name__
+    return f'DC_{name[2:]}' if name.startswith('DC') else name
 
 
 NO_HEADER = common.MessageHeader(session_id=bytes(8), time_stamp=0)

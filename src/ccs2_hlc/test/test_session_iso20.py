@@ -547,6 +547,14 @@ def test_standby_that_is_not_offered_is_warned_of(state):
     assert bench.ask(bench.charge_loop()).response_code is C.OK
 
 
+@pytest.mark.parametrize(('service', 'code'), [(2, C.FAILED), (6, C.OK)])
+def test_a_channel_is_selected_with_both_directions_only(service, code):
+    bench = bring_to('PRE_CHARGED', service=service)
+    request = power_delivery()
+    request.bpt_channel_selection = common.ChannelSelection.CHARGE
+    assert bench.ask(request).response_code is code
+
+
 def test_a_car_may_stop_before_there_was_power():
     bench = bring_to('SCHEDULED')
     assert bench.ask(power_delivery(START)).response_code is C.FAILED_POWER_DELIVERY_NOT_APPLIED

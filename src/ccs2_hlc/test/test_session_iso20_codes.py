@@ -25,6 +25,7 @@ from iso20_bench import (
     contract,
     detail,
     discovery,
+    installation,
     lead_to,
     power_delivery,
     pre_charge,
@@ -311,6 +312,20 @@ def test_waiting_too_long_for_the_authorization():
         bench.advance(1.0)
     assert 30.0 <= bench.now - began < 31.5
     ends_in_failure(bench, answer, CODES[Trigger.AUTHORIZATION_TIMEOUT])
+
+
+@pytest.mark.parametrize('ask', [session_stop, installation])
+def test_waiting_too_long_is_told_in_whatever_comes_next(ask):
+    bench = bring_to('AUTHORIZATION', automatic=False, authorization_timeout=5.0)
+    bench.ask(authorization())
+    bench.advance(5.5)
+    assert bench.ask(ask()).response_code is C.FAILED
+
+
+def test_a_stop_is_told_to_a_car_that_checks_in():
+    bench = bring_to('PARAMETERS')
+    bench.secc.stop(StopWish(Urgency.NORMAL, 'operator'))
+    assert bench.ask(check_in()).response_code is C.FAILED
 
 
 def test_every_code_of_the_schema_is_sent_by_a_tested_trigger_or_has_a_reason_why_not():

@@ -277,6 +277,8 @@ class Iso20Engine(Iso20Authorization):
 
     def power_delivery(self, request: common.PowerDeliveryReq, snapshot: Snapshot) -> Answer:
         """Do what the vehicle wants of the power as soon as it is ready for that."""
+        if request.bpt_channel_selection is not None and not self._chosen.bidirectional:
+            raise Refused(Trigger.CONTROL_MODE, 'BPT_ChannelSelection')
         if request.ev_processing is not common.Processing.FINISHED:
             if self.state in _IN_LOOP:
                 # No set-points come any more.

@@ -77,7 +77,7 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.SESSION_JOINED: ('SessionSetupRes',),
     **dict.fromkeys((
         Trigger.CERTIFICATE_EXPIRES_SOON, Trigger.AUTHORIZATION_NOT_OFFERED,
-        Trigger.AUTHORIZATION_DENIED, Trigger.CONTRACT_DENIED, Trigger.AUTHORIZATION_TIMEOUT,
+        Trigger.AUTHORIZATION_DENIED, Trigger.CONTRACT_DENIED,
         Trigger.CERTIFICATE_UNKNOWN, Trigger.CERTIFICATE_NOT_ALLOWED,
         Trigger.CERTIFICATE_ISSUER_EXPIRED, Trigger.CERTIFICATE_UNCHECKED,
         Trigger.CLOCK_NOT_TRUSTED, Trigger.CHALLENGE),
@@ -86,6 +86,7 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
         Trigger.CERTIFICATE_EXPIRED, Trigger.CERTIFICATE_NOT_YET_VALID,
         Trigger.CERTIFICATE_REVOKED,
         Trigger.CERTIFICATE_CHAIN, Trigger.SIGNATURE), _AUTHORIZATION + _INSTALLATION),
+    Trigger.AUTHORIZATION_TIMEOUT: (*_AUTHORIZATION, *_INSTALLATION, *_STOP),
     Trigger.BACK_OFFICE_REFUSED: _INSTALLATION,
     Trigger.BACK_OFFICE_LATE: _INSTALLATION,
     Trigger.CONTRACT_CANCELED: _INSTALLATION,
@@ -94,7 +95,7 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.SERVICE_NOT_OFFERED: ('ServiceSelectionRes',),
     Trigger.ENERGY_TRANSFER_NOT_OFFERED: ('DC_ChargeParameterDiscoveryRes',),
     Trigger.CHARGE_PARAMETERS: ('DC_ChargeParameterDiscoveryRes',),
-    Trigger.CONTROL_MODE: ('ScheduleExchangeRes', 'DC_ChargeLoopRes'),
+    Trigger.CONTROL_MODE: ('ScheduleExchangeRes', *_POWER_DELIVERY, 'DC_ChargeLoopRes'),
     Trigger.PROFILE_EXCEEDED: ('DC_ChargeLoopRes',),
     Trigger.CONTACTORS_NOT_CLOSED: ('PowerDeliveryRes', 'DC_ChargeLoopRes'),
     **dict.fromkeys((
@@ -109,13 +110,14 @@ RESPONSES: dict[Trigger, tuple[str, ...]] = {
     Trigger.STATION_STOPPED: (
         'SessionSetupRes', 'AuthorizationSetupRes', *_AUTHORIZATION, *_INSTALLATION,
         'ServiceDiscoveryRes', 'ServiceDetailRes', 'ServiceSelectionRes',
-        'DC_ChargeParameterDiscoveryRes', 'ScheduleExchangeRes', *_CABLE, 'DC_PreChargeRes'),
-    Trigger.STOP_IGNORED: ('ScheduleExchangeRes', *_CABLE, *_LOOP),
-    Trigger.CABLE_CHECK_FAILED: _CABLE,
-    Trigger.CABLE_CHECK_TIMEOUT: _CABLE,
-    Trigger.PILOT_NOT_C: _CABLE,
-    Trigger.PILOT_LEFT_C: _CABLE + _LOOP,
-    Trigger.POWER_DELIVERY_TIMEOUT: ('DC_PreChargeRes', 'PowerDeliveryRes'),
+        'VehicleCheckInRes', 'DC_ChargeParameterDiscoveryRes', 'ScheduleExchangeRes', *_CABLE,
+        'DC_PreChargeRes'),
+    # What happens between two requests is told in whatever the vehicle asks next.
+    Trigger.CABLE_CHECK_FAILED: _CABLE + _STOP,
+    Trigger.CABLE_CHECK_TIMEOUT: _CABLE + _STOP,
+    Trigger.PILOT_NOT_C: _CABLE + _STOP,
+    Trigger.PILOT_LEFT_C: (*_CABLE, *_LOOP, *_METERING, 'ScheduleExchangeRes', *_STOP),
+    Trigger.POWER_DELIVERY_TIMEOUT: ('DC_PreChargeRes', *_POWER_DELIVERY, *_STOP),
     Trigger.PILOT_NOT_B: ('DC_WeldingDetectionRes', 'SessionStopRes'),
 }
 
