@@ -107,7 +107,8 @@ class Graph:
         self.folder = folder
         self.record = folder / 'record.json'
         self.parameters = parameters or {
-            **PARAMETERS, 'safety': PARAMETERS['safety'] | {'state_file': self.record}}
+            'safety': PARAMETERS['safety'] | {'state_file': self.record},
+            'power': PARAMETERS['power'] | {'state_file': folder / 'power.json'}}
         self.processes = {}
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
@@ -165,7 +166,7 @@ class Graph:
             message is not None and self.heard_now(name) and message.command_publisher
             and message.command_publisher == self.safety.command_publisher
             and self.safety.lease_remaining > 0.0
-            for name, message in (('power', self.power), ('safety', self.safety)))
+            for name, message in (('safety', self.safety), ('power', self.power)))
 
     def heard_now(self, name):
         return time.monotonic() - self.heard[name] < 0.2

@@ -105,6 +105,23 @@ def test_nothing_stays_energised_without_a_peer(graph, victim, code, limit, how)
     # Whatever happened, the next vehicle charges: see the fixture and the next test.
 
 
+def test_a_restart_does_not_free_the_vehicle_of_a_fault(graph):
+    graph.plug_in()
+    graph.charge()
+    graph.processes['hlc'].signal(signal.SIGKILL)
+    graph.wait(lambda: all(Fault.LEASE_EXPIRED in {fault.code for fault in status.faults}
+                           for status in (graph.power, graph.safety)))
+    graph.start_hlc()
+    graph.wait(lambda: graph.safe)
+    for name in ('power', 'safety'):
+        graph.processes[name].end()
+        graph.start_node(name)
+    graph.wait(lambda: all(
+        (Fault.LEASE_EXPIRED, 'before restart') in {
+            (fault.code, fault.source) for fault in status.faults}
+        for status in (graph.power, graph.safety)))
+
+
 def test_unplugging_under_power_opens_at_once(graph):
     graph.plug_in()
     graph.charge()
