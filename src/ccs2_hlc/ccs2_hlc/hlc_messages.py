@@ -37,9 +37,12 @@ from ccs2_hlc.session.transport import CloseReason, Connection, LinkState, Secur
 from ccs2_hlc.session.values import LARGEST_PLAUSIBLE
 from ccs2_hlc.session.views import Session, Vehicle
 from ccs2_interfaces import msg
+from ccs2_node import NANOSECONDS, stamp
 
-NANOSECONDS = 1_000_000_000
 _TEXT, _NAME, _JSON = 256, 64, 262144
+
+#: No meter has counted more, J (3 TWh); a message tells some more.
+LARGEST_ENERGY = 1e16
 
 E = TypeVar('E', bound=IntEnum)
 
@@ -68,11 +71,10 @@ def to_duration(seconds: float) -> Duration:
     return Duration(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
 
 
-def earlier(stamp: Time, seconds: float) -> Time:
-    """Return the stamp `seconds` before `stamp`."""
-    nanoseconds = stamp.sec * NANOSECONDS + stamp.nanosec - round(seconds * NANOSECONDS)
-    nanoseconds = max(0, nanoseconds)
-    return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)
+def earlier(moment: Time, seconds: float) -> Time:
+    """Return the stamp `seconds` before another one."""
+    return stamp(
+        moment.sec * NANOSECONDS + moment.nanosec - round(seconds * NANOSECONDS))
 
 
 # Into the core.
@@ -140,14 +142,14 @@ def meter_of(message: Any) -> Meter:
     """Return what a Meter says; energies may be larger than any power."""
     return Meter(
         meter_id=message.meter_id,
-        energy_imported=_finite(message.energy_imported),
-        energy_exported=_finite(message.energy_exported),
-        session_energy=_finite(message.session_energy),
+        energy_imported=_energy(message.energy_imported),
+        energy_exported=_energy(message.energy_exported),
+        session_energy=_energy(message.session_energy),
         status=message.status)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _energy(value: float) -> float | None:
+    return value if abs(value) <= LARGEST_ENERGY else None
 
 
 def connection_of(message: Any) -> Connection:

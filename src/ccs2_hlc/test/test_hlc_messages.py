@@ -19,6 +19,15 @@ from ccs2_hlc.session.secc import Outgoing, Received
 from ccs2_interfaces import msg, srv
 
 
+@pytest.mark.parametrize(('energy', 'known'), [
+    (3.6e9, 3.6e9), (1e16, 1e16), (-5.0, -5.0), (1.01e16, None), (1e300, None), (math.nan, None),
+    (math.inf, None)])
+def test_an_energy_that_no_meter_can_have_counted_is_not_measured(energy, known):
+    meter = convert.meter_of(msg.Meter(
+        energy_imported=energy, energy_exported=energy, session_energy=energy))
+    assert (meter.energy_imported, meter.energy_exported, meter.session_energy) == (known,) * 3
+
+
 @pytest.mark.parametrize(('kind', 'message', 'prefix'), [
     (station.PowerState, msg.PowerStatus, 'STATE'),
     (station.CableCheck, msg.PowerStatus, 'CABLE_CHECK'),

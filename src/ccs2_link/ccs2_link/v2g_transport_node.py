@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builtin_interfaces.msg import Time
-from rclpy.duration import Duration
 
 from ccs2_interfaces.msg import Fault, Link, PkiState, V2GConnection, V2GRequest, V2GResponse
 from ccs2_link.transport.connection import Action, DataLink, Deliver, Limits, Response
@@ -19,7 +18,16 @@ from ccs2_link.transport.key_log import KeyLog
 from ccs2_link.transport.sdp import PORT, SecurityPolicy
 from ccs2_link.transport.server import Settings, TransportServer
 from ccs2_link.transport.v2gtp import LARGEST_PAYLOAD
-from ccs2_node import STATE, STREAM, ConfigureError, Level, ManagedNode, run
+from ccs2_node import (
+    NANOSECONDS,
+    STATE,
+    STREAM,
+    ConfigureError,
+    Level,
+    ManagedNode,
+    run,
+    stamp,
+)
 from ccs2_node import Status as Diagnosis
 from ccs2_pki.aside import aside
 from ccs2_pki.errors import PkiError
@@ -34,7 +42,6 @@ _ACTIVATION_PATIENCE = 2.0
 #: After this the reading of the credentials is given up and begun anew, in s: a token may hang.
 _LOAD_PATIENCE = 15.0
 _MESSAGE_LENGTH = 256
-_NANOSECONDS = 1_000_000_000
 _DEFAULTS = Limits()
 _STATES = {
     State.DOWN: 'no data link',
@@ -331,8 +338,8 @@ class V2GTransportNode(ManagedNode):
     def _stamp_of(self, moment: float) -> Time:
         """Return the wall clock's time of a moment on the loop's clock, always the same one."""
         if moment != self._stamped[0]:
-            age = Duration(nanoseconds=int((self.loop.time() - moment) * _NANOSECONDS))
-            self._stamped = (moment, (self.get_clock().now() - age).to_msg())
+            age = int((self.loop.time() - moment) * NANOSECONDS)
+            self._stamped = (moment, stamp(self.get_clock().now().nanoseconds - age))
         return self._stamped[1]
 
     def diagnose(self) -> Sequence[Diagnosis]:

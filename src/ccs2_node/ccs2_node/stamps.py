@@ -5,8 +5,8 @@ from __future__ import annotations
 from builtin_interfaces.msg import Time
 
 NANOSECONDS = 1_000_000_000
-#: The last second that a stamp can tell, in January 2038.
-LAST_SECOND = 2**31 - 1
+#: The seconds that a stamp can tell, from December 1901 to January 2038.
+FIRST_SECOND, LAST_SECOND = -2**31, 2**31 - 1
 
 
 def stamp(nanoseconds: int) -> Time:
@@ -14,5 +14,6 @@ def stamp(nanoseconds: int) -> Time:
 
     A clock that is wrong by decades must not end a node.
     """
-    nanoseconds = min(max(0, nanoseconds), LAST_SECOND * NANOSECONDS)
+    nanoseconds = min(
+        max(FIRST_SECOND * NANOSECONDS, nanoseconds), LAST_SECOND * NANOSECONDS)
     return Time(sec=nanoseconds // NANOSECONDS, nanosec=nanoseconds % NANOSECONDS)

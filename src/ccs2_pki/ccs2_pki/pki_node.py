@@ -15,7 +15,17 @@ from builtin_interfaces.msg import Time
 
 from ccs2_interfaces.msg import Credential, PkiAudit, PkiState
 from ccs2_interfaces.srv import CreateCsr, Delete, Install, List, VerifyChain
-from ccs2_node import EVENT, STATE, ConfigureError, Level, ManagedNode, Status, run
+from ccs2_node import (
+    EVENT,
+    NANOSECONDS,
+    STATE,
+    ConfigureError,
+    Level,
+    ManagedNode,
+    Status,
+    run,
+    stamp,
+)
 from ccs2_pki.aside import aside
 from ccs2_pki.audit import AuditFile, AuditRecord, record
 from ccs2_pki.certificate import KeyAlgorithm
@@ -336,8 +346,7 @@ def _credential(info: CredentialInfo) -> Credential:
 
 def _time(moment: datetime | None) -> Time:
     """Return a message's time: from 1901 to 2038, whatever certificates and responses say."""
-    return Time() if moment is None else Time(
-        sec=max(-2**31, min(int(moment.timestamp()), 2**31 - 1)))
+    return Time() if moment is None else stamp(int(moment.timestamp()) * NANOSECONDS)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from ccs2_sim.car.session import Session
 from ccs2_sim.car.trace import summarize
 from ccs2_sim.car.vehicle import ImaginedVehicle
 from ccs2_sim.car.visit import Visit
+from ccs2_sim.evcc.din import DinEvcc
 from ccs2_sim.evcc.outcome import ErrorCode
 from ccs2_sim.evcc.vehicle import CarSettings, Wish
 
@@ -49,7 +50,13 @@ async def visit(server, text='', **changes):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """A car that waits less where only the car's patience would be tested."""
+    """A car that waits less where only the car's patience would be tested.
+
+    Only for its responses it waits longer: the scripted station is in this process, and what may
+    pause that is not tested here.
+    """
+    patient = dataclasses.replace(DinEvcc.steps['CurrentDemand'], timeout=2.0)
+    monkeypatch.setitem(DinEvcc.steps, 'CurrentDemand', patient)
     monkeypatch.setattr(session, 'UNPLUG_PATIENCE', 0.3)
     monkeypatch.setattr(session, 'REFUSAL_PATIENCE', 1.0)
     monkeypatch.setattr(misbehaviour, 'PATIENCE', 0.3)
