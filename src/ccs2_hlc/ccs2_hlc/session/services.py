@@ -10,9 +10,9 @@ CHARGE_SERVICE, CERTIFICATE_SERVICE = 1, 2
 FIRST_NUMBER, LAST_NUMBER = 3, 65535
 CATEGORIES = ('Internet', 'OtherCustom')
 UNITS = ('h', 'm', 's', 'A', 'V', 'W', 'Wh')
-#: One less than the schema allows: some decoders in vehicles fail on full lists.
 #: ISO 15118-20 knows value-added services from here on; numbers below are energy transfer services.
 FIRST_ADDED_SERVICE = 64
+#: One less than the schema allows: some decoders in vehicles fail on full lists.
 MAX_SERVICES, MAX_SETS, MAX_PARAMETERS = 6, 32, 15
 _NAME, _SCOPE = 32, 64
 #: Letters of a parameter's name or text in ISO 15118-20.
