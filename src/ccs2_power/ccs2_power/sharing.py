@@ -184,7 +184,7 @@ class Cabinet:
         """Return the connector that each module is needed by.
 
         In turns, whoever has the fewest takes one that it needs: of its own, else a free one, else
-        another's that may go.
+        another's that may go. For one that would have none, another makes way.
         """
         left = {name: module for name, module in self._modules.items()
                 if module.stage is not Stage.FAILED}
@@ -196,15 +196,43 @@ class Cabinet:
                       and module.coil in (connector, None)]
             choice = choice or [module for module in left.values()
                                 if connector in module.reach and may_go(module)]
+            if not choice and not given[connector]:
+                choice = self._make_way(connector, left, found, may_go)
             if given[connector] * self._current >= wanted[connector] or not choice:
                 del given[connector]
                 continue
-            taken = min(choice, key=lambda module: (module.coil != connector,
-                                                    module.target != connector, module.name))
+            taken = min(choice, key=lambda module: (
+                module.coil != connector, module.target != connector, len(module.reach),
+                module.name))
             del left[taken.name]
             found[taken.name] = connector
             given[connector] += 1
         return found
+
+    def _make_way(
+        self, connector: str, left: dict[str, _Module], found: dict[str, str],
+        may_go: Callable[[_Module], bool],
+    ) -> list[_Module]:
+        """Return a module that another connector can do without, because it is served by one more.
+
+        As long as there is none, one that is left serves the other connector, too.
+        """
+        for name, other in found.items():
+            module = self._modules[name]
+            if connector not in module.reach or not (module.coil is None or may_go(module)):
+                continue
+            instead = next((each for each in left.values()
+                            if other in each.reach and each.coil in (other, None)), None)
+            if instead is None:
+                continue
+            found[instead.name] = other
+            del left[instead.name]
+            if module.coil == other and instead.stage is not Stage.SERVING:
+                return []
+            left[name] = module
+            del found[name]
+            return [module]
+        return []
 
     # How a module gets there.
 

@@ -181,6 +181,35 @@ def test_a_module_serves_only_whom_its_relays_reach():
     assert station.sins == []
 
 
+SCARCE = {'module_1': BOTH, 'module_2': (LEFT,), 'module_3': (LEFT,)}
+
+
+def test_who_can_be_served_by_others_leaves_the_only_one_that_reaches_another():
+    station = Station(SCARCE)
+    station.wanted.update({LEFT: 40.0, RIGHT: 40.0})
+    station.beat(SETTLE)
+    assert (station.count(LEFT), station.owners()['module_1']) == (1, RIGHT)
+
+
+def test_another_makes_way_for_one_that_would_have_none_and_is_served_all_the_time():
+    station = Station(SCARCE)
+    others = {name: station.modules[name] for name in ('module_2', 'module_3')}
+    for module in others.values():
+        module.mute = True
+    station.wanted[LEFT] = 40.0
+    station.beat(2 * SETTLE)
+    assert station.owners()['module_1'] == LEFT
+    for name, module in others.items():
+        module.mute = False
+        station.cabinet.clear(name, station.now)
+    station.wanted[RIGHT] = 40.0
+    for _ in range(2 * SETTLE):
+        station.beat()
+        assert station.count(LEFT)
+    assert station.owners()['module_1'] == RIGHT
+    assert station.sins == []
+
+
 def test_modules_do_not_swing_between_two_vehicles():
     station = Station(ALL)
     station.wanted.update({LEFT: 500.0, RIGHT: 500.0})
