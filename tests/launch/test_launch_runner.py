@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip('ament_index_python', reason='ROS 2 is not set up')
 
+from launch_runner import processes
 from launch_runner.loader import declared, load
 from launch_runner.processes import Process, Supervisor
 from launch_runner.substitution import LaunchError, Scope, substitute
@@ -174,7 +175,7 @@ def python(code, **options):
     return Process('child', [sys.executable, '-c', code], {}, **options)
 
 
-async def supervise(*processes, stop_after=None):
+async def supervise(*children, stop_after=None):
     """Run processes; `stop_after` is a text in the log after which to stop."""
     lines = []
 
@@ -183,7 +184,7 @@ async def supervise(*processes, stop_after=None):
         if stop_after is not None and stop_after in line:
             supervisor.stop()
 
-    supervisor = Supervisor(processes, log)
+    supervisor = Supervisor(children, log)
     code = await asyncio.wait_for(supervisor.run(), 30)
     return code, '\n'.join(lines)
 
@@ -195,6 +196,21 @@ async def test_the_end_of_a_required_process_ends_all():
     assert '[child] bye' in log
     # The sleeper had to be interrupted, and Python calls that a failure.
     assert code == 1
+
+
+@pytest.mark.skipif(not processes.may_be_preferred(), reason='a niceness cannot be lowered')
+async def test_a_process_that_starts_leaves_the_processors_to_others(monkeypatch):
+    monkeypatch.setattr(processes, 'STARTING_TIME', 0.5)
+    code, log = await supervise(python(
+        'import os\n'
+        'own = os.nice(0)\n'
+        'print("starts", own)\n'
+        'while os.nice(0) == own: pass\n'
+        'print("runs", os.nice(0))\n'))
+    niceness = os.nice(0)
+    assert f'starts {niceness + processes.STARTING_NICENESS}' in log
+    assert f'runs {niceness}' in log
+    assert code == 0
 
 
 async def test_processes_that_end_cleanly_give_zero():
