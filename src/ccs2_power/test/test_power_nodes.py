@@ -1,6 +1,7 @@
 """`power` and `safety` in real processes on the simulated plant, with a fake hlc."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from power_graph import PARAMETERS, Graph, Process  # noqa: E402
 
 from ccs2_interfaces.msg import Fault, PowerStatus, SafetyStatus  # noqa: E402
 from ccs2_interfaces.srv import ClearFaults, EmergencyStop  # noqa: E402
+from ccs2_power.record import load_record  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -113,6 +115,10 @@ def test_a_restart_does_not_free_the_vehicle_of_a_fault(graph):
                            for status in (graph.power, graph.safety)))
     graph.start_hlc()
     graph.wait(lambda: graph.safe)
+    # A fault is written beside the loop, a moment after it appeared.
+    graph.wait(lambda: all(
+        Fault.LEASE_EXPIRED in load_record(Path(graph.parameters[name]['state_file'])).held
+        for name in ('power', 'safety')))
     for name in ('power', 'safety'):
         graph.processes[name].end()
         graph.start_node(name)
