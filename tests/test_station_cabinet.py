@@ -16,7 +16,7 @@ from plant_record import PlantRecord
 from station.connector import Connector, wait_for
 from station.processes import StationError
 
-pytestmark = [pytest.mark.xdist_group('sessions'), LONG]
+pytestmark = [pytest.mark.alone, LONG]
 
 CONNECTORS = ('connector_1', 'connector_2')
 MODULES = 4
