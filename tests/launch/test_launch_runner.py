@@ -204,6 +204,7 @@ async def test_a_process_that_starts_leaves_the_processors_to_others(monkeypatch
     monkeypatch.setattr(processes, 'STARTING_TIME', 5.0)
     code, log = await supervise(python(
         'import os, time\n'
+        'time.sleep(1.0)\n'
         'own = os.nice(0)\n'
         'print("starts", own)\n'
         'while os.nice(0) == own: time.sleep(0.02)\n'
