@@ -198,6 +198,22 @@ async def test_the_end_of_a_required_process_ends_all():
     assert code == 1
 
 
+async def test_who_gives_up_waiting_leaves_no_process_behind(tmp_path):
+    pid = tmp_path / 'pid'
+    supervisor = Supervisor([python(
+        f'import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid()));'
+        'time.sleep(60)')], lambda line: None)
+    running = asyncio.create_task(supervisor.run())
+    while not pid.exists() or not pid.read_text():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with asyncio.timeout(10):
+        while Path('/proc', pid.read_text()).exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.skipif(not processes.may_be_preferred(), reason='a niceness cannot be lowered')
 async def test_a_process_that_starts_leaves_the_processors_to_others(monkeypatch):
     # Long enough for Python to have started, however busy the machine is.

@@ -85,6 +85,15 @@ class Supervisor:
             self._log(f'[ERROR] [{process.label}]: cannot start: {error}')
             return 127
         self._log(f'[INFO] [{process.label}]: process started with pid [{child.pid}]')
+        try:
+            return await self._attend(process, child)
+        finally:
+            # Whoever gives up waiting leaves no process behind.
+            if child.returncode is None:
+                child.kill()
+
+    async def _attend(self, process: Process, child: asyncio.subprocess.Process) -> int:
+        """Forward a process's output and end it when told; return its exit code."""
         started = self._give_way(child.pid)
         output = asyncio.create_task(self._forward(process.label, child.stdout))
         ended = asyncio.create_task(child.wait())
