@@ -210,8 +210,12 @@ async def test_who_gives_up_waiting_leaves_no_process_behind(tmp_path):
     with pytest.raises(asyncio.CancelledError):
         await running
     async with asyncio.timeout(10):
-        while Path('/proc', pid.read_text()).exists():  # noqa: ASYNC110
+        while is_alive(pid.read_text()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+def is_alive(pid):
+    return Path('/proc', pid).exists()
 
 
 @pytest.mark.skipif(not processes.may_be_preferred(), reason='a niceness cannot be lowered')

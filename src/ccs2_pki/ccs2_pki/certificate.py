@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID, NameOID
 
 from ccs2_pki.errors import PkiError, malformed
+from ccs2_pki.text import printable
 
 MAX_CERTIFICATE_SIZE = 4096
 """Octets of DER beyond which nothing is parsed at all; profiles set tighter limits."""
@@ -215,8 +216,7 @@ def name_text(name: x509.Name) -> str:
 
     Names are compared as what they are, never by this text.
     """
-    text = ''.join(character if character.isprintable() else '\N{REPLACEMENT CHARACTER}'
-                   for character in name.rfc4514_string())
+    text = printable(name.rfc4514_string())
     return text if len(text) <= MAX_NAME_TEXT else text[:MAX_NAME_TEXT - 1] + '…'
 
 

@@ -29,12 +29,12 @@ from ccs2_pki.signatures import (
     SignedElement,
     verify,
 )
+from ccs2_pki.text import printable
 
 from .. import exi
 from ..exi.declare import Element
 from ..exi.messages import xmldsig
 from .triggers import Trigger
-from .values import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ccs2_pki.certificate import PublicKey
+from ccs2_pki.text import printable
 
 from ..exi.messages.iso20 import common
 from .context import Context, Paused
@@ -27,7 +28,6 @@ from .protocols import ISO_15118_20_DC
 from .services import Service
 from .station import Snapshot
 from .triggers import Trigger
-from .values import printable
 from .views import ControlMode, Session
 
 

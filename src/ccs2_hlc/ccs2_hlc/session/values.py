@@ -1,4 +1,4 @@
-"""Numbers and texts of messages as the session tells them: SI units, ``None`` for what is absent.
+"""Numbers of messages as the session tells them: SI units, ratios, ``None`` for what is absent.
 
 The exponents of ISO 15118-20 reach from -128 to 127.  What is beyond anything that a charging
 station can mean is cut off here: neither a command nor a topic could carry it.
@@ -36,10 +36,3 @@ def ratio(percent: int | None) -> float | None:
 def known(**values: float | None) -> dict[str, float]:
     """Return those values that are there."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def printable(text: str) -> str:
-    """Return a stranger's text as one line that topics and logs can show."""
-    return ''.join(
-        character if character.isprintable() else '\N{REPLACEMENT CHARACTER}'
-        for character in text)
