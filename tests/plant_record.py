@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ccs2_sim.plant.wire import Decoder, encode
 
-PERIOD = 0.01
+PERIOD = 0.02
 
 
 class Moment(NamedTuple):

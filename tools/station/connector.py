@@ -28,7 +28,7 @@ from ccs2_interfaces.msg import (
     V2GConnection,
     V2GTrace,
 )
-from ccs2_node.qos import EVENT, LATEST, STATE, TELEMETRY
+from ccs2_node import EVENT, LATEST, NO_SUBSCRIPTION_EVENTS, STATE, TELEMETRY
 from station.processes import StationError
 from station.view import NOT_KNOWN, View
 
@@ -82,12 +82,17 @@ class Connector:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node(
-            'station_observer', context=self._context, enable_rosout=False)
+            'station_observer', context=self._context, enable_rosout=False,
+            start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        for topic, (kind, qos) in TOPICS.items():
-            self.node.create_subscription(kind, f'/{name}/{topic}', self._keep(topic), qos)
-        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnose, EVENT)
+        for kind, topic, take, qos in (
+            *((kind, f'/{name}/{topic}', self._keep(topic), qos)
+              for topic, (kind, qos) in TOPICS.items()),
+            (DiagnosticArray, '/diagnostics', self._diagnose, EVENT),
+        ):
+            self.node.create_subscription(
+                kind, topic, take, qos, event_callbacks=NO_SUBSCRIPTION_EVENTS)
         self._charge = ActionClient(self.node, Charge, f'/{name}/car/charge')
 
     def __enter__(self) -> Connector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 
 from builtin_interfaces.msg import Time
@@ -200,7 +201,7 @@ class PlcLinkNode(ManagedNode):
             message.nid = list(status.nid)
         if status.attenuation is not None:
             message.attenuation = status.attenuation
-            message.attenuation_profile = [float(group) for group in status.attenuation_profile]
+            message.attenuation_profile = array('f', status.attenuation_profile)
         self._publisher.publish(message)
 
     def _message(self, state: LinkState, text: str) -> Link:

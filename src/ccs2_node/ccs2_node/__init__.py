@@ -7,11 +7,19 @@ over. So a node needs no locks, and its sockets, timers and messages share one c
 
 from ccs2_node.diagnostics import Level, Status
 from ccs2_node.managed_node import ConfigureError, ManagedNode
-from ccs2_node.qos import EVENT, LATEST, STATE, STREAM, TELEMETRY
+from ccs2_node.qos import (
+    EVENT,
+    LATEST,
+    NO_PUBLISHER_EVENTS,
+    NO_SUBSCRIPTION_EVENTS,
+    STATE,
+    STREAM,
+    TELEMETRY,
+)
 from ccs2_node.runtime import run
 from ccs2_node.stamps import NANOSECONDS, stamp
 
 __all__ = [
-    'EVENT', 'LATEST', 'NANOSECONDS', 'STATE', 'STREAM', 'TELEMETRY', 'ConfigureError', 'Level',
-    'ManagedNode', 'Status', 'run', 'stamp',
+    'EVENT', 'LATEST', 'NANOSECONDS', 'NO_PUBLISHER_EVENTS', 'NO_SUBSCRIPTION_EVENTS', 'STATE',
+    'STREAM', 'TELEMETRY', 'ConfigureError', 'Level', 'ManagedNode', 'Status', 'run', 'stamp',
 ]

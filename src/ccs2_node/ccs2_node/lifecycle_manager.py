@@ -20,8 +20,9 @@ from ccs2_node.diagnostics import Level, Status
 from ccs2_node.managed_node import LOOP_PATIENCE, ConfigureError, ManagedNode
 from ccs2_node.runtime import run
 
-#: A node's state is asked for this often [s].
+#: A node's state is asked for this often [s], and when all are active.
 POLL_PERIOD = 0.25
+WATCH_PERIOD = 0.5
 #: An answer later than this [s] is not waited for.
 ANSWER_TIMEOUT = 1.0
 #: A node gives up a transition after LOOP_PATIENCE, and says so.
@@ -167,7 +168,8 @@ class LifecycleManager(ManagedNode):
                     bring_up.observed(node, state, asked, self.loop.time())
             else:
                 bring_up.lost(node)
-            await asyncio.sleep(POLL_PERIOD)
+            ready = bring_up.phase is Phase.READY
+            await asyncio.sleep(WATCH_PERIOD if ready else POLL_PERIOD)
 
     async def _ask(self, client: Any, request: Any, patience: float) -> Any:
         """Call a service from the loop; return its answer, or None if none came in time."""

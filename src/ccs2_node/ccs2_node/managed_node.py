@@ -14,7 +14,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -22,7 +21,7 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from ccs2_node.diagnostics import Level, Status, to_array
-from ccs2_node.qos import EVENT
+from ccs2_node.qos import EVENT, NO_PUBLISHER_EVENTS, NO_SUBSCRIPTION_EVENTS
 from ccs2_node.stamps import stamp
 
 T = TypeVar('T')
@@ -32,10 +31,6 @@ LOOP_PATIENCE = 5.0
 DIAGNOSTICS_PERIOD = 1.0
 #: Stands for "no bound" in a parameter's range, which has to have two.
 NO_BOUND = 2**53
-#: A peer with another QoS or type is not logged here: it logs that itself. The executor looks at
-#: every event of every topic whenever it wakes, which would be most of its work.
-NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
-NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
 PARAMETER_TYPES = {
     str: Parameter.Type.STRING, int: Parameter.Type.INTEGER, float: Parameter.Type.DOUBLE,
     bool: Parameter.Type.BOOL,
@@ -70,7 +65,7 @@ class ManagedNode(LifecycleNode):
         self._reported_levels: dict[str, Level] = {}
         self._service_group = ReentrantCallbackGroup()
         self._diagnostics_publisher = self.create_publisher(
-            DiagnosticArray, '/diagnostics', EVENT, event_callbacks=NO_PUBLISHER_EVENTS)
+            DiagnosticArray, '/diagnostics', EVENT)
         self._diagnostics_task = self.loop.create_task(self._publish_diagnostics())
 
     # What a node overrides.
@@ -92,6 +87,11 @@ class ManagedNode(LifecycleNode):
         return ()
 
     # What a node calls.
+
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Any:
+        """Create a publisher as rclpy does, without events: rclpy makes some of its own, too."""
+        kwargs.setdefault('event_callbacks', NO_PUBLISHER_EVENTS)
+        return super().create_publisher(*args, **kwargs)
 
     def parameter(
         self, name: str, default: object, description: str, *,

@@ -1,5 +1,6 @@
 """The QoS profiles of the station: a node names one of these, nobody invents one on the spot."""
 
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
@@ -22,3 +23,8 @@ LATEST = _profile(1, reliable=True)
 TELEMETRY = _profile(20, reliable=False)
 #: Single happenings that should not get lost (pki/audit, /diagnostics).
 EVENT = _profile(20, reliable=True)
+
+#: A peer with another QoS or type is not logged here: it logs that itself. The executor looks at
+#: every event of every topic whenever it wakes, which would be most of its work.
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+NO_SUBSCRIPTION_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)

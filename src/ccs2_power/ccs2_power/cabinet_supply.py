@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from ccs2_interfaces.msg import CabinetCommand, CabinetOutput, ChargeCommand, ControlPilot
-from ccs2_node import LATEST, STATE, TELEMETRY, stamp
+from ccs2_node import LATEST, NO_SUBSCRIPTION_EVENTS, STATE, TELEMETRY, stamp
 from ccs2_power.cabinet_messages import command_message, reading_of
 from ccs2_power.command import CommandError
 from ccs2_power.hal import (
@@ -93,9 +93,13 @@ class CabinetSupply:
         except InvalidNamespaceException as error:
             rclpy.shutdown(context=context)
             raise DriverError(f"option 'connector' is {connector!r}: {error}") from None
-        node.create_subscription(CabinetOutput, 'cabinet/output', self._on_output, TELEMETRY)
-        node.create_subscription(ChargeCommand, 'charge_command', self._on_command, LATEST)
-        node.create_subscription(ControlPilot, 'control_pilot', self._on_pilot, STATE)
+        for kind, topic, take, qos in (
+            (CabinetOutput, 'cabinet/output', self._on_output, TELEMETRY),
+            (ChargeCommand, 'charge_command', self._on_command, LATEST),
+            (ControlPilot, 'control_pilot', self._on_pilot, STATE),
+        ):
+            node.create_subscription(
+                kind, topic, take, qos, event_callbacks=NO_SUBSCRIPTION_EVENTS)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         thread = threading.Thread(

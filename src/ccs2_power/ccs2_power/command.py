@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 #: At most so long a lease is honoured, in s.
@@ -44,12 +44,12 @@ class CommandError(ValueError):
 class ChargeCommand:
     """One charge command: units, signs as in ``ccs2_interfaces/msg/ChargeCommand``, None for NaN.
 
-    Raises :class:`CommandError` for anything out of its range: a command that cannot be understood
-    renews nothing.
+    Two are equal if they want the same. Raises :class:`CommandError` for anything out of its
+    range: a command that cannot be understood renews nothing.
     """
 
     publisher: int
-    sequence: int
+    sequence: int = field(compare=False)
     lease: float
     mode: Mode
     session_id: str = ''

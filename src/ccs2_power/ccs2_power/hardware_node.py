@@ -163,7 +163,9 @@ class HardwareNode(ManagedNode, Generic[C]):
             self.get_logger().warning(
                 f'charge_command refused: {error}', throttle_duration_sec=1.0)
             return
-        if self.core.offer_command(command, self.loop.time()):
+        before = self.core.lease.command
+        # A renewal has time until the next beat.
+        if self.core.offer_command(command, self.loop.time()) and command != before:
             self.beat()
 
     def _on_clear_faults(self, request: Any, response: Any) -> Any:

@@ -7,7 +7,7 @@ contactors are closed, everything that has to be measured is measured, and no fa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from ccs2_power.cable_check import (
@@ -86,7 +86,7 @@ WATCHING = frozenset({'isolation', 'meter', 'thermometer'})
 class SafetyReport:
     """What `safety` says of itself; `arrived` is the monotonic time of arrival."""
 
-    arrived: float
+    arrived: float = field(compare=False)
     closed: bool
     """Contactors closed and confirmed."""
     unplugged: bool
@@ -161,9 +161,10 @@ class PowerController:
         """Take a charge command; False if the lease refuses it."""
         return self.lease.offer(command, now)
 
-    def offer_safety(self, report: SafetyReport) -> None:
-        """Take a report of `safety`."""
-        self._safety = report
+    def offer_safety(self, report: SafetyReport) -> bool:
+        """Take a report of `safety`; tell whether it says anything new."""
+        before, self._safety = self._safety, report
+        return before != report
 
     def clear_faults(self, codes: Iterable[int] = ()) -> list[Code]:
         """Clear faults whose cause has gone; return the codes that are left."""

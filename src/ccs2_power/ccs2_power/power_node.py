@@ -61,8 +61,8 @@ class PowerNode(HardwareNode[PowerController]):
         self.devices['isolation'].command(hal.IsolationCommand.STOP)
 
     def _on_safety(self, message: Any) -> None:
-        self.core.offer_safety(safety_report_of(message, self.loop.time()))
-        self.beat()
+        if self.core.offer_safety(safety_report_of(message, self.loop.time())):
+            self.beat()
 
     def step(self, now: float) -> None:
         """Let the controller decide, and carry it out."""

@@ -8,7 +8,7 @@ the class of shutdown. The supervisor reads neither a byte from the vehicle nor 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from ccs2_power.cable_check import CableCheck
@@ -59,11 +59,11 @@ VERDICT_TIME = 0.25
 class PowerReport:
     """What `power` says of itself; None for NaN. `arrived` is the monotonic time of arrival."""
 
-    arrived: float
+    arrived: float = field(compare=False)
     session_id: str
     cable_check: CableCheck
-    voltage: float | None
-    current: float | None
+    voltage: float | None = field(compare=False)
+    current: float | None = field(compare=False)
     worst: Severity | None
     """The highest severity among the faults it lists."""
 
@@ -229,9 +229,10 @@ class SafetySupervisor:
         """Take a charge command; False if the lease refuses it."""
         return self.lease.offer(command, now)
 
-    def offer_power(self, report: PowerReport) -> None:
-        """Take a report of `power`."""
-        self._power = report
+    def offer_power(self, report: PowerReport) -> bool:
+        """Take a report of `power`; tell whether it says anything new but what is measured."""
+        before, self._power = self._power, report
+        return before != report
 
     def offer_pilot_wish(self, wish: PilotWish) -> None:
         """Take what matching with the vehicle wishes of the pilot."""

@@ -66,8 +66,8 @@ class SafetyNode(HardwareNode[SafetySupervisor]):
         self.devices['pilot'].command(hal.DUTY_OFF)
 
     def _on_power(self, message: Any) -> None:
-        self.core.offer_power(power_report_of(message, self.loop.time()))
-        self.beat()
+        if self.core.offer_power(power_report_of(message, self.loop.time())):
+            self.beat()
 
     def _on_link(self, message: Any) -> None:
         self.core.offer_pilot_wish(pilot_wish_of(message, self.loop.time()))

@@ -93,6 +93,9 @@ class CarNode(ManagedNode):
                        'ratio 0..1', minimum=0.0, maximum=1.0)
         self.parameter('loop_period', settings.loop_period,
                        's between requests of a repeated message', minimum=0.0, maximum=10.0)
+        self.parameter('timeout_factor', settings.timeout_factor,
+                       "what the standard's message timeouts are multiplied by; a real car has 1",
+                       minimum=1.0, maximum=100.0)
         self.parameter('state_of_charge', math.nan,
                        'state of charge at plug-in, ratio 0..1; nan: as it was')
         self.parameter('target_state_of_charge', settings.target_state_of_charge,
@@ -244,6 +247,7 @@ class CarNode(ManagedNode):
             settings=NewWishes(**self._values(NewWishes)).applied(CarSettings(
                 evcc_id=evcc_id, maximum_current=self.value('maximum_current'),
                 maximum_power=self.value('maximum_power'), loop_period=self.value('loop_period'),
+                timeout_factor=self.value('timeout_factor'),
                 target_state_of_charge=self._ratio(
                     goal.target_state_of_charge, 'target_state_of_charge'),
                 maximum_duration=goal.maximum_duration or self.value('maximum_duration'),

@@ -153,6 +153,13 @@ def test_silence_is_a_timeout_of_that_message(station, name):
     assert not drive.wishes[-1].contactors
 
 
+def test_a_patient_car_waits_longer_for_a_response(station):
+    station.overrides['CurrentDemand'] = lambda response, count: None
+    drive = Drive(station, maximum_loops=3, timeout_factor=4.0)
+    assert 'within 1 s' in drive.run().text
+    assert drive.now - drive.sent[-1][0] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize('name', list(DinEvcc.steps))
 def test_failed_response_ends_the_session_at_once(station, name):
     def fail(response, count):

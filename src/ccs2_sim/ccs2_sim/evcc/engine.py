@@ -200,11 +200,16 @@ class Engine:
         if self.outcome is not None or self._begun is None:
             return None
         return min([
-            self._due if self._sent is None else self._sent + self._step.timeout,
+            self._due if self._sent is None else self._sent + self._timeout,
             self._entered + self._step.patience,
             *(self._begun + span.duration for span in self.spans if span.until not in self._past)])
 
     # How it works.
+
+    @property
+    def _timeout(self) -> float:
+        """Return how long the present step's response may take, s."""
+        return self._step.timeout * self.settings.timeout_factor
 
     def _look(self, now: float, vehicle: VehicleState) -> None:
         if self._begun is None:
@@ -214,9 +219,9 @@ class Engine:
 
     def _check_time(self) -> None:
         step, begun = self._step, self._begun or 0.0
-        if self._sent is not None and self.now >= self._sent + step.timeout:
+        if self._sent is not None and self.now >= self._sent + self._timeout:
             raise Ended(
-                ErrorCode.TIMEOUT, f'no {step.expects.__name__} within {step.timeout:g} s')
+                ErrorCode.TIMEOUT, f'no {step.expects.__name__} within {self._timeout:g} s')
         if self.now >= self._entered + step.patience:
             raise Ended(step.late, f'{step.name} not finished within {step.patience:g} s')
         for span in self.spans:

@@ -110,6 +110,8 @@ class CarSettings:
     """Charge loop messages after which it stops; 0 = no limit."""
     loop_period: float = 0.1
     """s from one request of a repeated message to the next; 0 = as fast as the station answers."""
+    timeout_factor: float = 1.0
+    """What the standard's message timeouts are multiplied by; a real car has 1."""
     wallet: Wallet | None = None
     """Pays by contract with it; None: somebody else pays (EIM)."""
     acquisition: Acquisition = Acquisition.NONE
