@@ -28,7 +28,7 @@ from ccs2_interfaces.msg import (
     V2GConnection,
     V2GTrace,
 )
-from ccs2_node import EVENT, LATEST, NO_SUBSCRIPTION_EVENTS, STATE, TELEMETRY
+from ccs2_node import EVENT, LATEST, NO_SUBSCRIPTION_EVENTS, STATE, STREAM, TELEMETRY
 from station.processes import StationError
 from station.view import NOT_KNOWN, View
 
@@ -44,7 +44,7 @@ TOPICS = {
     'safety/status': (SafetyStatus, TELEMETRY),
     'session': (ChargingSession, STATE),
     'v2g/connection': (V2GConnection, STATE),
-    'v2g/trace': (V2GTrace, TELEMETRY),
+    'v2g/trace': (V2GTrace, STREAM),
 }
 Hook = Callable[[str, Any], None]
 

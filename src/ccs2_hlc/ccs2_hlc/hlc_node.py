@@ -60,7 +60,7 @@ class HlcNode(ManagedNode):
         self._commands = self.publisher(ChargeCommand, 'charge_command', LATEST)
         self._sessions = self.publisher(ChargingSession, 'session', STATE)
         self._vehicles = self.publisher(ElectricVehicle, 'ev', STATE)
-        self._traces = self.publisher(V2GTrace, 'v2g/trace', TELEMETRY)
+        self._traces = self.publisher(V2GTrace, 'v2g/trace', STREAM)
         self.subscribe(V2GConnection, 'v2g/connection', self._on_connection, STATE)
         self.subscribe(V2GRequest, 'v2g/request', self._on_request, STREAM)
         for kind, topic, reader, qos in (

@@ -41,7 +41,7 @@ from ccs2_interfaces.msg import (  # noqa: E402
     V2GTrace,
 )
 from ccs2_interfaces.srv import Authorize, Pause, SetLimits, Stop  # noqa: E402
-from ccs2_node import EVENT, LATEST, STATE, STREAM, TELEMETRY  # noqa: E402
+from ccs2_node import EVENT, LATEST, STATE, STREAM  # noqa: E402
 
 HERE = Path(__file__).parent
 R = din.ResponseCode
@@ -68,7 +68,7 @@ class Graph:
         self.session, self.vehicle = None, None
         for kind, topic, keep, qos in (
             (V2GResponse, 'v2g/response', self.responses.append, STREAM),
-            (V2GTrace, 'v2g/trace', self.traces.append, TELEMETRY),
+            (V2GTrace, 'v2g/trace', self.traces.append, STREAM),
             (DiagnosticArray, '/diagnostics', self.reports.append, EVENT),
             (ChargeCommand, 'charge_command', self.commands.append, LATEST),
             (ChargingSession, 'session', lambda message: setattr(self, 'session', message), STATE),

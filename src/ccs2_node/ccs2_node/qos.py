@@ -15,11 +15,11 @@ def _profile(depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
 
 #: What is true now (link, control_pilot, session, ...): a late subscriber gets the last value.
 STATE = _profile(1, reliable=True, latched=True)
-#: Ordered messages none of which may be lost (v2g/request, v2g/response).
+#: Ordered messages none of which may be lost (v2g/request, v2g/response, v2g/trace).
 STREAM = _profile(50, reliable=True)
 #: Only the newest counts, but it has to arrive (charge_command).
 LATEST = _profile(1, reliable=True)
-#: Measurements and traces: the next one comes soon.
+#: Measurements: the next one comes soon.
 TELEMETRY = _profile(20, reliable=False)
 #: Single happenings that should not get lost (pki/audit, /diagnostics).
 EVENT = _profile(20, reliable=True)

@@ -580,6 +580,8 @@ def test_200_random_kills_leave_the_old_or_the_new_state(tmp_path, capsys):
         done = reap(child, reading)
         check_consistent(directory, done)
         done_before_kill += done
+        # A child starts late on a busy machine: about every second one shall get something done.
+        longest *= 0.9 if done else 1.1
         objects = {path.name for path in (directory / 'objects').glob('*')}
         named = {name for entry in Store(directory).load().entries for name in entry.objects}
         torn += objects != named
