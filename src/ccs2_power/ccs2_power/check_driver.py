@@ -23,7 +23,7 @@ from ccs2_power.hal import COMMAND_TIMEOUT, DriverError, IsolationCommand, Measu
 BEAT = 0.02
 #: Longest time in s that read() or command() may take; a share of the calls, or so many, may be
 #: later because this process was not scheduled.
-NON_BLOCKING, UNSCHEDULED, UNLUCKY = 0.005, 0.01, 2
+NON_BLOCKING, UNSCHEDULED, UNLUCKY = 0.005, 0.03, 2
 #: How long the freshness is watched, in s.
 WATCHED = 3.0
 #: Longest time in s from open to the first measurements.
