@@ -153,7 +153,7 @@ _PROCESSES = (
     *_both('plc_link', f'{_PEERS} LINK_LOST TRANSPORT_SILENT'),
 )
 _CHARGING = (
-    _silent('isolation', 'ISOLATION_MONITOR', RAMP, 2.5),
+    _silent('isolation', 'ISOLATION_MONITOR', RAMP, 3.0),
     _silent('meter', 'METER', RAMP, 5.0),
     _silent('thermometer', 'CONNECTOR_TEMPERATURE', RAMP, 3.0 + 0.5),
     _silent('lock', 'CONNECTOR_LOCK', RAMP, 0.5 + 0.1 + 0.1),
@@ -208,8 +208,10 @@ _FOUND_BY_CABLE_CHECK = (
     _world('self-test of the isolation monitor fails', 'isolation_monitor_defective', '',
            'ISOLATION_SELF_TEST', ORDERLY, 25.0),
     _world('isolation fault', 'isolation', 'cable=10000', 'ISOLATION', ORDERLY, 25.0),
-    # Its last voltage stands still while the output's rises.
-    _silent('isolation', 'ISOLATION_MONITOR VOLTAGE_IMPLAUSIBLE', ORDERLY, 25.0),
+    # In its self-test that does not end; after it, its last voltage stands still while the
+    # output's rises.
+    _silent('isolation', 'ISOLATION_SELF_TEST ISOLATION_MONITOR VOLTAGE_IMPLAUSIBLE', ORDERLY,
+            25.0),
 )
 
 #: The matrix of the station with a car by DIN SPEC 70121: faults by stage.
