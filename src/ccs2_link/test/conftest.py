@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,12 @@ from ccs2_link.homeplug.frame import LOCAL_MODEM, Frame, decode, encode
 from ccs2_link.slac.contract import Changed, LinkState, Pilot, PilotState, ResetModem, Send
 from ccs2_link.slac.evse import EvseConfig, EvseSlac
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from slac_car import CAR, Car
+
 STATION = bytes.fromhex('020000000001')
 MODEM = bytes.fromhex('00b052aabb01')
-CAR = bytes.fromhex('02c0ffee0001')
 
 
 class Bench:
@@ -165,3 +170,15 @@ def make_bench() -> Callable[..., Bench]:
 def bench_of() -> Callable[..., Bench]:
     """Return what makes a bench of any core: `bench_of(core, mac)`."""
     return Bench
+
+
+@pytest.fixture
+def bench(make_bench):
+    bench = make_bench()
+    bench.pilot('B')
+    return bench
+
+
+@pytest.fixture
+def car(bench):
+    return Car(bench)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from slac_car import CAR
 
 from ccs2_link.homeplug import messages as mme
 from ccs2_link.homeplug.keys import Nmk
 from ccs2_link.slac.contract import DataLink, LinkState
 from ccs2_link.slac.ev import MAX_STATIONS, EvConfig, EvSlac
 
-CAR = bytes.fromhex('02c0ffee0001')
 NEAR, FAR = bytes.fromhex('020000000001'), bytes.fromhex('020000000002')
 KEY = Nmk(bytes(range(16)))
 NID = bytes.fromhex('11223344556607')

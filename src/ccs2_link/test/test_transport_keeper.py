@@ -1,14 +1,9 @@
 """TLS follows the certificate store: what is loaded when, and what is said about it."""
 
 import dataclasses
-import os
-import sys
 import types
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))
-
 from transport_tls_lab import Car, credentials, server, vehicle
 
 from ccs2_link.transport.channel import ChannelError

@@ -5,12 +5,8 @@ import contextlib
 import os
 import socket
 import struct
-import sys
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))
-
 from transport_station import PATIENCE, REQUEST, Station
 
 from ccs2_link.transport.connection import Action, CloseReason, DataLink, Limits

@@ -1,19 +1,13 @@
 """TLS between the station's engine and OpenSSL clients, octet streams in memory."""
 
+import contextlib
 import hashlib
-import os
-import sys
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
-
-sys.path.append(os.path.dirname(__file__))
-
-import contextlib
-
 from transport_tls_lab import (
     NOW,
     Car,

@@ -1,16 +1,11 @@
 """TLS over real sockets, against the `openssl` command of the machine."""
 
 import asyncio
-import os
 import re
 import shutil
 import struct
-import sys
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))
-
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from transport_station import PATIENCE, Station, stations
 from transport_tls_lab import hierarchy, server, wrong

@@ -4,15 +4,11 @@ import contextlib
 import dataclasses
 import gc
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.append(os.path.dirname(__file__))
-
 from test_transport_keeper import Source
 from test_transport_tls import (  # noqa: F401, the tests that hold here, too
     HELLO,

@@ -1,14 +1,9 @@
 """TLS with keys in a token (SoftHSM) over real sockets, whose loop goes on while it signs."""
 
 import asyncio
-import os
-import sys
 import threading
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))
-
 from test_transport_tls import HELLO
 from test_transport_tls_sockets import (  # noqa: F401, the tests that hold here, too
     port_of,

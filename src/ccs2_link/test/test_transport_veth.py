@@ -9,9 +9,6 @@ import sys
 import textwrap
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))
-
 from transport_station import PATIENCE, REQUEST, Station
 
 from ccs2_link.transport.connection import CloseReason
