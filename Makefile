@@ -22,7 +22,7 @@ help:
 	@echo '             PROTOCOL=iso20 MODE=scheduled, dynamic, bpt (both directions) or bpt-dynamic'
 	@echo 'make test    lint, then every test; options for pytest: PYTEST='
 	@echo 'make bench   figures: EXI codec, answer times on the wire'
-	@echo 'make faults  every fault in every stage of a charge, half an hour; renews docs/fault-matrix.md'
+	@echo 'make faults  every fault in every stage of a charge, 50 minutes; renews docs/fault-matrix.md'
 	@echo 'make lint    ruff, mypy, XML files'
 	@echo 'make fuzz    coverage-guided fuzzing of the EXI codec'
 	@echo 'make build   .venv and install/, and nothing else'

@@ -14,7 +14,14 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from ccs2_interfaces.msg import CabinetCommand, CabinetOutput, ChargeCommand, ControlPilot
-from ccs2_node import LATEST, NO_SUBSCRIPTION_EVENTS, STATE, TELEMETRY, stamp
+from ccs2_node import (
+    LATEST,
+    NO_PUBLISHER_EVENTS,
+    NO_SUBSCRIPTION_EVENTS,
+    STATE,
+    TELEMETRY,
+    stamp,
+)
 from ccs2_power.cabinet_messages import command_message, reading_of
 from ccs2_power.command import CommandError
 from ccs2_power.hal import (
@@ -106,7 +113,7 @@ class CabinetSupply:
             target=_spin, args=[executor], name='cabinet supply', daemon=True)
         self._reading, self._heard, self._command = NOTHING, None, SUPPLY_OFF
         self._link = _Link(context, node, executor, node.create_publisher(
-            CabinetCommand, 'cabinet/command', LATEST), thread)
+            CabinetCommand, 'cabinet/command', LATEST, event_callbacks=NO_PUBLISHER_EVENTS), thread)
         thread.start()
 
     async def close(self) -> None:

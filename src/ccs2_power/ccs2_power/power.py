@@ -84,7 +84,10 @@ WATCHING = frozenset({'isolation', 'meter', 'thermometer'})
 
 @dataclass(frozen=True, slots=True)
 class SafetyReport:
-    """What `safety` says of itself; `arrived` is the monotonic time of arrival."""
+    """What `safety` says of itself; `arrived` is the monotonic time of arrival.
+
+    Two are equal if they say the same, whenever.
+    """
 
     arrived: float = field(compare=False)
     closed: bool

@@ -57,7 +57,10 @@ VERDICT_TIME = 0.25
 
 @dataclass(frozen=True, slots=True)
 class PowerReport:
-    """What `power` says of itself; None for NaN. `arrived` is the monotonic time of arrival."""
+    """What `power` says of itself; None for NaN. `arrived` is the monotonic time of arrival.
+
+    Two are equal if they say the same, whenever and whatever was measured.
+    """
 
     arrived: float = field(compare=False)
     session_id: str

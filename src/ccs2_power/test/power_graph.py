@@ -281,7 +281,7 @@ class Graph:
         return (
             self._comes(lambda: self.pilot.state == ControlPilot.STATE_C)
             and self._comes(
-                lambda: self.power.cable_check >= PowerStatus.CABLE_CHECK_VALID, mode=1)
+                lambda: self.power.cable_check == PowerStatus.CABLE_CHECK_VALID, mode=1)
             and self._comes(lambda: abs(self.power.voltage - battery) < 10.0,
                             mode=2, target_voltage=battery)
             and self._joins()

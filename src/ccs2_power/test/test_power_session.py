@@ -626,6 +626,18 @@ def test_a_controller_that_stood_still_switches_off_by_itself():
     assert [fault.source for fault in bench.power.faults] == ['controller']
 
 
+def test_what_a_message_repeats_is_nothing_new():
+    bench = Bench().reach('charge')
+    power, safety = bench.safety._power, bench.power._safety
+    assert not bench.safety.offer_power(replace(power, arrived=bench.now, voltage=1.0, current=2.0))
+    assert bench.safety.offer_power(replace(power, worst=Severity.ERROR))
+    assert not bench.power.offer_safety(replace(safety, arrived=bench.now))
+    assert bench.power.offer_safety(replace(safety, closed=False))
+    command = bench.command
+    assert replace(command, sequence=command.sequence + 1) == command
+    assert replace(command, target_current=command.target_current - 1.0) != command
+
+
 def test_hot_contacts_derate_and_missing_sensors_stop():
     bench = Bench().reach('charge')
     inputs = bench.power_inputs
